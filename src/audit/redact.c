@@ -1,0 +1,200 @@
+/*
+ * redact -- copies JSON arguments without the values that must not be kept.
+ *
+ * Pure. One pass from left to right without recursion; so a text that is cut
+ * at its limit holds nothing that would have been redacted further on.
+ */
+#include "config.h"		/* _GNU_SOURCE: memmem */
+
+#include "audit/record.h"
+
+#include <stdlib.h>
+
+#include "base/glob.h"
+#include "base/json_read.h"
+#include "base/json_write.h"
+
+#define NAME_MAX_BYTES	256
+#define DEPTH_MAX	256
+
+struct redactor {
+	const char	(*globs)[128];
+	unsigned	 n_globs;
+	struct buf	*out;
+	size_t		 limit;		/* out->n beyond which nobody looks */
+	uint8_t		 in_object[DEPTH_MAX];
+	int		 depth;
+};
+
+/* "*word*" is by far the most frequent pattern. */
+static bool
+matches(const char *glob, struct span name)
+{
+	size_t n = strlen(glob);
+
+	if (n > 2 && glob[0] == '*' && glob[n - 1] == '*' &&
+	    strcspn(glob + 1, "*?[") == n - 2)
+		return memmem(name.p, name.n, glob + 1, n - 2) != NULL;
+	return glob_match(glob, name);
+}
+
+/* raw: the name with its quotes. A name that cannot be read is redacted. */
+static bool
+is_secret(const struct redactor *r, struct span raw)
+{
+	struct json_value v = { JSON_STRING, raw };
+	char name[NAME_MAX_BYTES];
+	long n = json_string_decode(v, name, sizeof(name));
+	unsigned i;
+	long k;
+
+	if (n < 0)
+		return r->n_globs > 0;
+	for (k = 0; k < n; k++)
+		if (name[k] >= 'A' && name[k] <= 'Z')
+			name[k] = (char)(name[k] + 'a' - 'A');
+	for (i = 0; i < r->n_globs; i++)
+		if (matches(r->globs[i], span_make(name, (size_t)n)))
+			return true;
+	return false;
+}
+
+/* Bytes of the string that begins at s, quotes included. Checked text. */
+static size_t
+string_size(struct span s)
+{
+	size_t i = 1;
+
+	while (i < s.n && s.p[i] != '"')
+		i += s.p[i] == '\\' ? 2 : 1;
+	return i < s.n ? i + 1 : s.n;
+}
+
+/* Bytes of the value that begins at s. */
+static size_t
+value_size(struct span s)
+{
+	size_t i = 0;
+	int depth = 0;
+
+	while (i < s.n) {
+		if (s.p[i] == '"') {
+			i += string_size(span_skip(s, i));
+		} else if (s.p[i] == '{' || s.p[i] == '[') {
+			depth++;
+			i++;
+		} else if (s.p[i] == '}' || s.p[i] == ']') {
+			if (--depth < 0)
+				break;
+			i++;
+		} else if (depth == 0) {
+			while (i < s.n && strchr(",]} \t\r\n", s.p[i]) == NULL)
+				i++;
+		} else {
+			i++;
+		}
+		if (depth == 0)
+			break;
+	}
+	return i;
+}
+
+static size_t
+skip_space(struct span s, size_t i)
+{
+	while (i < s.n && strchr(" \t\r\n", s.p[i]) != NULL)
+		i++;
+	return i;
+}
+
+/* A string in an object where a name is due: name, colon, perhaps value. */
+static size_t
+copy_name(struct redactor *r, struct span s)
+{
+	size_t n = string_size(s), at = skip_space(s, n);
+
+	buf_add(r->out, s.p, n);
+	if (at >= s.n || s.p[at] != ':')
+		return n;
+	buf_add_char(r->out, ':');
+	at = skip_space(s, at + 1);
+	if (is_secret(r, span_make(s.p, n))) {
+		buf_add_str(r->out, "\"[redacted]\"");
+		at += value_size(span_skip(s, at));
+	}
+	return at;
+}
+
+static void
+copy(struct redactor *r, struct span s)
+{
+	bool want_name = false;
+	size_t i = 0, n;
+	char c;
+
+	while (i < s.n && r->out->n <= r->limit && !r->out->overflow) {
+		c = s.p[i];
+		if (c == '"') {
+			n = want_name ? copy_name(r, span_skip(s, i)) :
+			    string_size(span_skip(s, i));
+			if (!want_name)
+				buf_add(r->out, s.p + i, n);
+			want_name = false;
+			i += n;
+			continue;
+		}
+		if ((c == '{' || c == '[') && r->depth < DEPTH_MAX)
+			r->in_object[r->depth++] = c == '{';
+		else if ((c == '}' || c == ']') && r->depth > 0)
+			r->depth--;
+		if (c == '{' || c == ',')
+			want_name = r->depth > 0 && r->in_object[r->depth - 1];
+		else if (strchr(" \t\r\n", c) == NULL)
+			want_name = false;
+		if (strchr(" \t\r\n", c) == NULL)
+			buf_add_char(r->out, c);
+		i++;
+	}
+}
+
+/* Keeps the first max bytes of what was appended, as a JSON string. */
+static int
+cut_at(struct buf *out, size_t begin, size_t max)
+{
+	struct buf text;
+	size_t n = max;
+	int rv;
+
+	while (n > 0 && ((unsigned char)out->p[begin + n] & 0xc0) == 0x80)
+		n--;
+	buf_init(&text, 6 * max + 16);
+	rv = json_quote(&text, span_make(out->p + begin, n));
+	out->n = begin;
+	if (rv == 0)
+		rv = buf_add_span(out, buf_span(&text));
+	buf_free(&text);
+	return rv;
+}
+
+int
+audit_redact(struct span json, const char (*globs)[128], unsigned n,
+    size_t max, struct buf *out, bool *cut)
+{
+	struct redactor r = { .globs = globs, .n_globs = n, .out = out,
+	    .limit = out->n + max };
+	size_t begin = out->n;
+	struct json_value v;
+
+	*cut = false;
+	if (json.n == 0)
+		return 0;
+	if (json_check(json, &v, NULL) != JSON_OK)
+		return -1;
+	copy(&r, v.raw);
+	if (out->overflow)
+		return -1;
+	if (out->n - begin <= max)
+		return 0;
+	*cut = true;
+	return cut_at(out, begin, max);
+}

@@ -1,0 +1,236 @@
+/*
+ * auth -- from the credentials of a request to a user of the policy.
+ *
+ * Workers only, between pinning and unpinning a snapshot. The paths of known
+ * callers (a key; a token that this worker has seen) allocate nothing and
+ * take well under a microsecond. A remembered token counts only for the
+ * policy generation it was checked against, so a disabled user or a revoked
+ * token is refused as soon as the policy that says so is pinned. Never asks
+ * the database and never says which part of a credential was wrong.
+ */
+#include "auth/auth.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+
+#include "auth/token_int.h"
+#include "base/hash.h"
+#include "base/log.h"
+
+#define CACHE_PLACES	256	/* direct-mapped by the token's digest */
+#define KEY_TEXT_MAX	256
+#define RETRY_S		5	/* while the database's rows are missing */
+
+struct remembered {
+	uint8_t		 digest[32];
+	uint64_t	 generation;
+	int64_t		 exp;
+	bool		 used;
+	struct principal who;
+};
+
+static struct {
+	char		 secret[256], issuer[256];
+	struct span	 secret_span, issuer_span;
+	struct remembered cache[CACHE_PLACES];
+} auth;
+
+void
+auth_init(const char *token_secret, const char *issuer)
+{
+	/* What was checked with another secret is checked again. */
+	OPENSSL_cleanse(&auth, sizeof(auth));
+	ASSERT_ALWAYS(span_copy(auth.secret, sizeof(auth.secret),
+	    span_str(token_secret)));
+	ASSERT_ALWAYS(span_copy(auth.issuer, sizeof(auth.issuer),
+	    span_str(issuer)));
+	auth.secret_span = span_str(auth.secret);
+	auth.issuer_span = span_str(auth.issuer);
+}
+
+static int
+refuse(struct err *e, const char *text)
+{
+	return err_set(e, ERR_UNAUTHENTICATED, "%s", text);
+}
+
+/* Nobody is known by this name, or not yet. */
+static int
+refuse_unknown(struct err *e, bool db_loaded, const char *text)
+{
+	if (db_loaded)
+		return refuse(e, text);
+	err_set(e, ERR_UNAVAILABLE, "Users are not loaded yet");
+	e->retry_after_s = RETRY_S;
+	return -1;
+}
+
+static int
+set_user(const struct pol_head *p, uint32_t user, enum credential_kind kind,
+    struct principal *who, struct err *e)
+{
+	const struct pol_user *u = pol_user(p, user);
+
+	if (!u->active)
+		return refuse(e, "User account disabled");
+	who->user = user;
+	who->user_id = u->id;
+	who->kind = kind;
+	return 0;
+}
+
+/* "key:17"; printf would be a third of the whole look-up. */
+static void
+format_key_id(int64_t id, char out[80])
+{
+	char digits[24];
+	uint64_t left = id < 0 ? 0 : (uint64_t)id;
+	size_t n = 0;
+
+	do {
+		digits[n++] = (char)('0' + left % 10);
+	} while ((left /= 10) > 0);
+	memcpy(out, "key:", 4);
+	for (out += 4; n > 0; out++)
+		*out = digits[--n];
+	*out = '\0';
+}
+
+static int
+check_key(const struct pol_head *p, struct span text, bool db_loaded,
+    int64_t now, struct principal *who, struct err *e)
+{
+	static const char wrong[] = "Invalid API key";
+	const struct pol_key *key;
+	uint8_t sha256[32];
+
+	if (text.n == 0 || text.n > KEY_TEXT_MAX)
+		return refuse(e, wrong);
+	hash_sha256(text.p, text.n, sha256);
+	if ((key = pol_find_key(p, sha256)) == NULL)
+		return refuse_unknown(e, db_loaded, wrong);
+	if (key->expires_at != 0 && key->expires_at <= now)
+		return refuse(e, wrong);
+	if (set_user(p, key->user, CREDENTIAL_KEY, who, e) < 0)
+		return -1;
+	format_key_id(key->id, who->credential);
+	return 0;
+}
+
+/* The token's own id, or for one without it the digest: revocable, too. */
+static struct span
+token_id(const struct token_claims *claims, const uint8_t digest[32],
+    char text[65])
+{
+	if (claims->jti.n > 0)
+		return span_make(claims->jti.p, claims->jti.n);
+	hash_hex(digest, 16, text);
+	return span_str(text);
+}
+
+/* "token:<jti>", in visible ASCII whatever the jti holds; cut if too long. */
+static void
+format_token_id(struct span jti, char out[80])
+{
+	size_t i, n = jti.n < 73 ? jti.n : 73;
+
+	memcpy(out, "token:", 6);
+	for (i = 0; i < n; i++)
+		out[6 + i] = jti.p[i] > ' ' && jti.p[i] < 0x7f ? jti.p[i] : '?';
+	out[6 + n] = '\0';
+}
+
+static uint32_t
+find_subject(const struct pol_head *p, const struct token_claims *claims)
+{
+	struct span email = span_make(claims->sub.p, claims->sub.n);
+	uint32_t org;
+
+	if (claims->org.n == 0)
+		return pol_find_user(p, email);
+	org = pol_find_org(p, span_make(claims->org.p, claims->org.n));
+	return org == POL_NONE ? POL_NONE : pol_find_user_in(p, org, email);
+}
+
+static int
+check_new_token(const struct pol_head *p, struct span text,
+    const uint8_t digest[32], bool db_loaded, int64_t now, int64_t *exp,
+    struct principal *who, struct err *e)
+{
+	struct token_claims claims;
+	char hex[65];
+	struct span jti;
+	uint32_t user;
+
+	if (token_verify(text, auth.secret_span, auth.issuer_span, now,
+	    &claims, e) < 0)
+		return -1;
+	jti = token_id(&claims, digest, hex);
+	if (pol_is_revoked(p, jti))
+		return refuse(e, "Token has been revoked");
+	if ((user = find_subject(p, &claims)) == POL_NONE)
+		return refuse_unknown(e, db_loaded, "Invalid token");
+	if (set_user(p, user, CREDENTIAL_TOKEN, who, e) < 0)
+		return -1;
+	format_token_id(jti, who->credential);
+	*exp = claims.exp;
+	return 0;
+}
+
+static int
+check_token(const struct pol_head *p, uint64_t generation, struct span text,
+    bool db_loaded, int64_t now, struct principal *who, struct err *e)
+{
+	struct remembered *r;
+	uint8_t digest[32];
+	int64_t exp;
+
+	if (text.n == 0 || text.n > TOKEN_SIZE_MAX)
+		return refuse(e, "Invalid token");
+	hash_sha256(text.p, text.n, digest);
+	r = &auth.cache[digest[0] % CACHE_PLACES];
+	if (r->used && r->generation == generation &&
+	    secret_equal(r->digest, digest, sizeof(digest))) {
+		if (r->exp <= now)
+			return refuse(e, "Token expired");
+		*who = r->who;
+		return 0;
+	}
+	if (check_new_token(p, text, digest, db_loaded, now, &exp, who, e) < 0)
+		return -1;		/* and garbage evicts nobody */
+	r->exp = exp;
+	memcpy(r->digest, digest, sizeof(digest));
+	r->generation = generation;
+	r->who = *who;
+	r->used = true;
+	return 0;
+}
+
+/* Takes "Bearer" and its spaces off. */
+static bool
+take_bearer(struct span *value)
+{
+	if (value->n < 7 || !span_is_nocase(span_make(value->p, 6), "Bearer") ||
+	    value->p[6] != ' ')
+		return false;
+	*value = span_skip(*value, 7);
+	while (value->n > 0 && value->p[0] == ' ')
+		*value = span_skip(*value, 1);
+	return true;
+}
+
+int
+auth_check(const struct pol_head *p, uint64_t generation, struct span value,
+    bool is_api_key_header, bool db_loaded, int64_t now,
+    struct principal *who, struct err *e)
+{
+	if (value.n == 0)
+		return refuse(e, "Authorization header required");
+	if (is_api_key_header)
+		return check_key(p, value, db_loaded, now, who, e);
+	if (!take_bearer(&value))
+		return refuse(e, "Invalid token");
+	if (span_starts(value, "omni2_"))
+		return check_key(p, value, db_loaded, now, who, e);
+	return check_token(p, generation, value, db_loaded, now, who, e);
+}

@@ -1,0 +1,38 @@
+/*
+ * clock -- all times of omni2. Deadlines are CLOCK_MONOTONIC milliseconds and
+ * are passed down, never durations. Wall time only for people and tokens.
+ */
+#ifndef OMNI2_BASE_CLOCK_H
+#define OMNI2_BASE_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline int64_t
+clock_mono_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static inline int64_t
+clock_mono_ms(void)
+{
+	return clock_mono_us() / 1000;
+}
+
+static inline int64_t
+clock_wall_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* "2026-11-20T23:15:00.123456Z"; size >= 28. Returns out. */
+char	*clock_format_iso(char *out, unsigned long size, int64_t wall_us);
+
+#endif

@@ -1,0 +1,16 @@
+noinst_LIBRARIES += %D%/libbase.a
+%C%_libbase_a_SOURCES = \
+	%D%/arena.c %D%/arena.h \
+	%D%/buf.c %D%/buf.h \
+	%D%/clock.c %D%/clock.h \
+	%D%/err.c %D%/err.def %D%/err.h \
+	%D%/fdio.c %D%/fdio.h \
+	%D%/glob.c %D%/glob.h \
+	%D%/hash.c %D%/hash.h \
+	%D%/json_read.c %D%/json_read.h \
+	%D%/json_write.c %D%/json_write.h \
+	%D%/log.c %D%/log.h \
+	%D%/num.c %D%/num.h \
+	%D%/span.h \
+	%D%/swar.h \
+	%D%/utf8.h

@@ -1,0 +1,22 @@
+/*
+ * num -- the only place where text becomes a number.
+ *
+ * All return 0, or -1 when the text is not entirely such a number or is
+ * outside min..max; *out is then untouched.
+ */
+#ifndef OMNI2_BASE_NUM_H
+#define OMNI2_BASE_NUM_H
+
+#include <stdint.h>
+
+#include "base/span.h"
+
+int	num_u64(struct span, uint64_t min, uint64_t max, uint64_t *out);
+int	num_i64(struct span, int64_t min, int64_t max, int64_t *out);
+int	num_hex(struct span, uint64_t max, uint64_t *out);	/* 1*HEXDIG */
+/* "250ms" "30s" "5m" "1h" "7d", or a bare number in default_unit_ms. */
+int	num_duration_ms(struct span, uint64_t default_unit_ms, uint64_t *ms);
+/* "4096" "64k" "4M" "1GiB": powers of 1024. */
+int	num_size(struct span, uint64_t *bytes);
+
+#endif

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libctl.a
+%C%_libctl_a_SOURCES = $(wildcard_placeholder)

@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libkeeper.a
+%C%_libkeeper_a_SOURCES = %D%/keeper.h %D%/lane.h %D%/keeper.c

@@ -1,0 +1,4 @@
+sbin_PROGRAMS += omni2d
+omni2d_SOURCES = %D%/main.c
+omni2d_LDADD = $(OMNI2_LIBS) $(THIRD_LIBS)
+EXTRA_omni2d_DEPENDENCIES = $(OMNI2_LIBS)

@@ -1,0 +1,631 @@
+/*
+ * forward -- tools/call, resources/read, prompts/get and completion/complete:
+ * find, decide, call, hand back.
+ *
+ * Each handler is a list of decisions; a denied call never reaches the
+ * upstream. What the client sent as arguments and what the server answers as
+ * result pass byte for byte; the envelope around them is always our own.
+ */
+#include "mcp/mcp_int.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "net/sse.h"
+#include "shm/health.h"
+
+struct forward {
+	struct mcp_call	*c;
+	struct upstream_target target;
+	struct upstream_call up;
+	const char	*member;	/* params member that is replaced ... */
+	struct span	 own;		/* ... by this raw JSON */
+	uint32_t	 max_attempts;
+	int64_t		 retry_delay_ms;
+	bool		 want_logs;
+};
+
+/* ---- params for the upstream ------------------------------------------- */
+
+/* Members of _meta that belong to one hop only (docs/mcp.md section 2.3). */
+static bool
+is_hop_meta(struct span name)
+{
+	return span_is(name, "progressToken") ||
+	    span_is(name, META_PREFIX "protocolVersion") ||
+	    span_is(name, META_PREFIX "clientInfo") ||
+	    span_is(name, META_PREFIX "clientCapabilities") ||
+	    span_is(name, META_PREFIX "subscriptionId");
+}
+
+static void
+add_member(struct buf *b, bool *first, struct span name, struct span value)
+{
+	buf_add_str(b, *first ? "\"" : ",\"");
+	*first = false;
+	buf_add_span(b, name);
+	buf_add(b, "\":", 2);
+	buf_add_span(b, value);
+}
+
+static void
+compose_meta(struct forward *f, const struct sess_info *s, struct buf *b,
+    bool *first_param)
+{
+	const struct mcp_message *m = &f->c->msg;
+	struct span name;
+	struct json_value v;
+	size_t pos = 0, start = b->n;
+	bool first = true;
+	char token[32];
+
+	buf_add_str(b, *first_param ? "\"_meta\":{" : ",\"_meta\":{");
+	if (m->meta.type == JSON_OBJECT)
+		while (json_next_member(m->meta.raw, &pos, &name, &v))
+			if (!is_hop_meta(name))
+				add_member(b, &first, name, v.raw);
+	if (m->progress_token.n > 0) {
+		snprintf(token, sizeof(token), "%llu",
+		    (unsigned long long)f->up.id);
+		add_member(b, &first, SPAN_LIT("progressToken"),
+		    span_str(token));
+	}
+	if (s->era == ERA_MODERN) {
+		if (!first)
+			buf_add_char(b, ',');
+		upstream_modern_meta(b, s->version, SPAN_LIT("{}"));
+		first = false;
+	}
+	if (first) {
+		b->n = start;
+		return;
+	}
+	*first_param = false;
+	buf_add_char(b, '}');
+}
+
+static int
+compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
+{
+	struct forward *f = arg;
+	struct span name;
+	struct json_value v;
+	size_t pos = 0;
+	bool first = true;
+
+	buf_reset(b, 1 << 20);
+	buf_add_char(b, '{');
+	while (json_next_member(f->c->msg.params.raw, &pos, &name, &v)) {
+		if (span_is(name, "_meta"))
+			continue;
+		add_member(b, &first, name,
+		    span_is(name, f->member) ? f->own : v.raw);
+	}
+	compose_meta(f, s, b, &first);
+	buf_add_char(b, '}');
+	if (b->overflow)
+		return err_set(e, ERR_TOOBIG, "the parameters are too large");
+	return 0;
+}
+
+/* ---- messages that come before the answer ------------------------------- */
+
+static int
+stream_event(struct mcp_call *c, struct span message)
+{
+	struct http_reply *r = c->http->reply;
+
+	if (!r->streaming &&
+	    http_reply_stream_begin(r, "text/event-stream") < 0)
+		return -1;
+	buf_reset(&c->mcp->event, 1 << 20);
+	sse_write(&c->mcp->event, span_make(NULL, 0), message);
+	return http_reply_stream_write(r, buf_span(&c->mcp->event));
+}
+
+static int
+level_number(struct json_value v)
+{
+	static const char *const names[] = { "debug", "info", "notice",
+	    "warning", "error", "critical", "alert", "emergency" };
+	struct span s;
+	int i;
+
+	if (json_string_plain(v, &s))
+		for (i = 0; i < 8; i++)
+			if (span_is(s, names[i]))
+				return i;
+	return -1;
+}
+
+/* notifications/progress with the client's own token put back. */
+static int
+relay_progress(struct forward *f, struct json_value params)
+{
+	struct buf *b = &f->c->mcp->params;
+	struct span name;
+	struct json_value v;
+	size_t pos = 0;
+	bool first = true;
+
+	if (f->c->msg.progress_token.n == 0 || params.type != JSON_OBJECT)
+		return 0;
+	buf_reset(b, 1 << 20);
+	buf_add_str(b, "{\"jsonrpc\":\"2.0\",\"method\":"
+	    "\"notifications/progress\",\"params\":{");
+	while (json_next_member(params.raw, &pos, &name, &v))
+		add_member(b, &first, name, span_is(name, "progressToken") ?
+		    f->c->msg.progress_token : v.raw);
+	buf_add_str(b, "}}");
+	return stream_event(f->c, buf_span(b));
+}
+
+static int
+relay_log(struct forward *f, struct json_value params, struct span message)
+{
+	static const char *const names[] = { "level" };
+	struct json_value level;
+
+	if (f->c->modern) {
+		if (f->c->msg.m_log_level.type == JSON_NONE ||
+		    params.type != JSON_OBJECT ||
+		    json_object(params.raw, names, &level, 1) != JSON_OK ||
+		    level_number(level) < level_number(f->c->msg.m_log_level))
+			return 0;
+	}
+	return stream_event(f->c, message);
+}
+
+/* upstream_message_fn: what a server says while our call is under way. */
+static int
+relay(void *arg, struct span message, struct err *e)
+{
+	static const char *const names[] = { "method", "params", "id" };
+	struct forward *f = arg;
+	struct json_value v[3];
+	struct span method;
+	int rc = 0;
+
+	if (json_object(message, names, v, 3) != JSON_OK ||
+	    !json_string_plain(v[0], &method) || v[2].type != JSON_NONE)
+		return 0;
+	if (span_is(method, "notifications/tools/list_changed") ||
+	    span_is(method, "notifications/resources/list_changed") ||
+	    span_is(method, "notifications/prompts/list_changed")) {
+		atomic_store(&shm_health(f->c->mcp->shm,
+		    f->target.health)->dirty, 1);
+		return 0;
+	}
+	if (!f->c->may_stream)
+		return 0;
+	if (span_is(method, "notifications/progress"))
+		rc = relay_progress(f, v[1]);
+	else if (span_is(method, "notifications/message"))
+		rc = relay_log(f, v[1], message);
+	/* A modern client cancels by leaving; a legacy one does not. */
+	if (rc < 0 && f->c->modern)
+		return err_set(e, ERR_CANCELLED, "the client has gone");
+	return 0;
+}
+
+/* ---- the call ------------------------------------------------------------ */
+
+static void
+slot_fill(struct forward *f)
+{
+	struct mcp_call *c = f->c;
+	struct shm_request r;
+
+	memset(&r, 0, sizeof(r));
+	r.call = c->call_id;
+	r.start_wall_us = c->wall_us;
+	r.session = c->session.id;
+	r.rpc_id = hash_bytes(11, c->msg.id.p, c->msg.id.n);
+	span_copy(r.principal, sizeof(r.principal), span_str(c->email));
+	span_copy(r.org, sizeof(r.org), span_str(c->org));
+	span_copy(r.role, sizeof(r.role), span_str(c->role));
+	span_copy(r.method, sizeof(r.method), c->msg.method);
+	span_copy(r.server, sizeof(r.server), span_str(c->server_name));
+	span_copy(r.object, sizeof(r.object), span_str(c->object));
+	span_copy(r.client, sizeof(r.client), span_str(c->http->client));
+	span_copy(r.trace_id, sizeof(r.trace_id), span_str(c->trace_id));
+	slot_request_set(c->mcp->shm, &r);
+}
+
+static void
+pause_ms(int64_t ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/* Only what certainly was not executed is tried again. */
+static int
+call_with_retry(struct forward *f, struct err *e)
+{
+	struct mcp *m = f->c->mcp;
+	uint32_t attempt;
+	int rc;
+
+	for (attempt = 1;; attempt++) {
+		rc = upstream_request(m->pool, &f->target, &f->up, compose, f,
+		    &m->params, e);
+		if (rc == 0 || attempt >= f->max_attempts ||
+		    f->up.maybe_executed || e->code != ERR_UPSTREAM ||
+		    f->c->http->reply->streaming ||
+		    clock_mono_ms() + f->retry_delay_ms >= f->up.deadline_ms)
+			return rc;
+		log_info("server \"%s\": attempt %u of %u failed: %s",
+		    f->target.name, attempt, f->max_attempts, e->text);
+		pause_ms(f->retry_delay_ms);
+	}
+}
+
+static void
+report_outcome(struct forward *f, int rc, const struct err *e,
+    const struct breaker_rules *rules)
+{
+	struct shm_health *h = shm_health(f->c->mcp->shm, f->target.health);
+
+	if (rc == 0)
+		breaker_success(h, f->c->upstream_us);
+	else if (e->code == ERR_CANCELLED)
+		breaker_forget(h);
+	else
+		breaker_failure(h, rules, clock_mono_ms());
+}
+
+static void
+prepare(struct forward *f, const struct pol_server *s)
+{
+	struct mcp_call *c = f->c;
+	struct mcp *m = c->mcp;
+	char *trace = arena_printf(m->mem, "traceparent: 00-%s-%016llx-01\r\n",
+	    c->trace_id, (unsigned long long)hash_mix(c->call_id + 1));
+
+	upstream_target_copy(&f->target, m->mem, c->policy, c->server,
+	    m->conf.default_timeout_ms);
+	f->max_attempts = s->max_attempts;
+	f->retry_delay_ms = s->retry_delay_ms;
+	f->up.method = c->msg.method;
+	f->up.id = c->call_id;
+	f->up.headers = span_str(trace);
+	f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
+	f->up.response_max = (size_t)m->conf.result_max;
+	f->up.client_fd = c->modern ? c->http->client_fd : -1;
+	f->up.cancel_word = &shm_cancel_word(m->shm, m->shm->slot)->v;
+	f->up.cancel_value = c->call_id;
+	f->up.on_message = relay;
+	f->up.arg = f;
+	f->up.response = &m->response;
+	buf_reset(&m->response, 1 << 20);
+}
+
+/* The upstream's answer becomes ours: result into out, or its error. */
+static int
+take_response(struct forward *f, struct buf *out, struct err *e)
+{
+	static const char *const names[] = { "result", "error" };
+	static const char *const rnames[] = { "resultType", "ttlMs",
+	    "cacheScope" };
+	static const char *const enames[] = { "code" };
+	struct mcp_call *c = f->c;
+	struct json_value v[2], r[3], code;
+	int64_t number = 0;
+
+	if (json_object(buf_span(&c->mcp->response), names, v, 2) != JSON_OK ||
+	    (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT))
+		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with "
+		    "neither result nor error object", c->server_name);
+	if (v[1].type == JSON_OBJECT) {
+		if (json_object(v[1].raw, enames, &code, 1) != JSON_OK ||
+		    !json_int(code, &number))
+			return err_set(e, ERR_UPSTREAM, "server \"%s\" answered "
+			    "with an error without a code", c->server_name);
+		if (number <= -32020 && number >= -32022)
+			return err_set(e, ERR_UPSTREAM, "server \"%s\" refused "
+			    "our request (%lld)", c->server_name,
+			    (long long)number);
+		c->response_error = true;
+		c->rpc_code = (int)number;
+		out->n = 0;
+		buf_add_str(out, "{\"jsonrpc\":\"2.0\",\"id\":");
+		buf_add_span(out, c->msg.id);
+		buf_add_str(out, ",\"error\":");
+		return buf_add_span(out, v[1].raw);
+	}
+	if (json_object(v[0].raw, rnames, r, 3) != JSON_OK)
+		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with a "
+		    "result that names a member twice", c->server_name);
+	if (r[0].type == JSON_STRING && !span_is(r[0].raw, "\"complete\"") &&
+	    !c->modern)
+		return err_set(e, ERR_UPSTREAM, "server \"%s\" asks for input "
+		    "that this client's revision cannot give", c->server_name);
+	if (!c->modern || (r[0].type != JSON_NONE &&
+	    (r[1].type != JSON_NONE || !span_is(c->msg.method, "resources/read"))))
+		return buf_add_span(out, v[0].raw);
+	buf_add_char(out, '{');
+	if (r[0].type == JSON_NONE)
+		buf_add_str(out, "\"resultType\":\"complete\"");
+	if (r[1].type == JSON_NONE && span_is(c->msg.method, "resources/read"))
+		buf_printf(out, "%s\"ttlMs\":0,\"cacheScope\":\"private\"",
+		    r[0].type == JSON_NONE ? "," : "");
+	if (v[0].raw.n > 2 && !span_is(v[0].raw, "{}")) {
+		size_t i = 1;
+
+		while (i < v[0].raw.n && strchr(" \t\r\n", v[0].raw.p[i]))
+			i++;
+		if (v[0].raw.p[i] != '}')
+			buf_add_char(out, ',');
+		return buf_add_span(out, span_skip(v[0].raw, i));
+	}
+	return buf_add_char(out, '}');
+}
+
+/* Permission is given; limits, breaker and audit decide now. Unpins. */
+static int
+forward(struct forward *f, struct buf *out, struct err *e)
+{
+	struct mcp_call *c = f->c;
+	struct mcp *m = c->mcp;
+	const struct pol_server *s = pol_server(c->policy, c->server);
+	struct breaker_rules rules = {
+		.threshold = (uint32_t)m->conf.breaker_threshold,
+		.timeout_ms = m->conf.breaker_timeout_ms,
+		.half_open_max = (uint32_t)m->conf.breaker_half_open };
+	int64_t wait_ms = 0, start;
+	int rc;
+
+	if (audit_ready(&m->audit, m->conf.audit_on_failure, e) < 0)
+		return -1;
+	if (!breaker_allow(shm_health(m->shm, s->health), &rules,
+	    clock_mono_ms(), &wait_ms)) {
+		shm_count_in(shm_self(m->shm), C_BREAKER_REFUSED, 1);
+		err_set(e, ERR_BREAKER, "MCP '%s' temporarily unavailable "
+		    "(circuit breaker open)", c->server_name);
+		e->retry_after_s = (int)((wait_ms + 999) / 1000);
+		return -1;
+	}
+	if (mcp_limit(c, e) < 0) {
+		breaker_forget(shm_health(m->shm, s->health));
+		return -1;
+	}
+	c->call_id = slot_next_call(m->shm);
+	prepare(f, s);
+	slot_fill(f);
+	slot_state(m->shm, SLOT_CALLING);
+	mcp_unpin(c);
+	start = clock_mono_us();
+	rc = call_with_retry(f, e);
+	c->upstream_us = clock_mono_us() - start;
+	report_outcome(f, rc, e, &rules);
+	slot_request_clear(m->shm);
+	slot_state(m->shm, SLOT_WRITING);
+	return rc < 0 ? -1 : take_response(f, out, e);
+}
+
+static struct span
+quoted(struct mcp_call *c, struct span text)
+{
+	struct buf b;
+	struct span r;
+
+	buf_init(&b, text.n * 6 + 2);
+	json_quote(&b, text);
+	r = arena_dup(c->mcp->mem, buf_span(&b));
+	buf_free(&b);
+	return r;
+}
+
+/* Policy index of the catalog server, noted in the call; false if gone. */
+static bool
+note_server(struct mcp_call *c, uint32_t cat_index)
+{
+	const struct cat_server *s = cat_server(c->catalog, cat_index);
+
+	c->server = mcp_policy_server(c, s);
+	span_copy(c->server_name, sizeof(c->server_name),
+	    cat_span(c->catalog, s->name));
+	return c->server != POL_NONE;
+}
+
+/* Finds the item that the request names; CAT_NONE in *item if it is none. */
+static void
+find_item(struct mcp_call *c, enum item_kind kind, struct span name,
+    uint32_t *item)
+{
+	uint32_t server;
+
+	*item = CAT_NONE;
+	if (c->catalog == NULL)
+		return;
+	if (c->http->server.p == NULL) {
+		*item = catalog_find_exposed(c->catalog, span_str(c->org), kind,
+		    name);
+		return;
+	}
+	server = catalog_find_server(c->catalog,
+	    pol_server(c->policy, c->server)->id);
+	if (server != CAT_NONE)
+		*item = catalog_find_own(c->catalog, server, kind, name);
+}
+
+static int
+denied(struct mcp_call *c, struct span name, struct err *e)
+{
+	c->decision = AUDIT_DENY;
+	return err_set(e, ERR_DENIED, "Access denied to %.*s",
+	    (int)(name.n > 200 ? 200 : name.n), name.p);
+}
+
+/* tools/call and prompts/get differ in the kind only. */
+static int
+call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
+    struct err *e)
+{
+	struct forward f;
+	struct span name, own;
+	uint32_t item;
+	int rc;
+
+	rc = mcp_param_string(c, "name", &name, e);
+	if (rc <= 0)
+		return rc < 0 ? -1 :
+		    err_set(e, ERR_PARAMS, "params.name is missing");
+	span_copy(c->object, sizeof(c->object), name);
+	find_item(c, kind, name, &item);
+	if (item == CAT_NONE || !note_server(c, cat_item(c->catalog, item)->server))
+		return err_set(e, ERR_PARAMS, "Unknown %s: %.*s",
+		    kind == ITEM_TOOL ? "tool" : "prompt",
+		    (int)(name.n > 200 ? 200 : name.n), name.p);
+	own = cat_span(c->catalog, cat_item(c->catalog, item)->name);
+	span_copy(c->object, sizeof(c->object), own);
+	if (!mcp_may(c, c->server, kind, own, item, true))
+		return denied(c, name, e);
+	memset(&f, 0, sizeof(f));
+	f.c = c;
+	f.member = "name";
+	f.own = quoted(c, own);
+	f.up.name = arena_dup(c->mcp->mem, own);
+	return forward(&f, out, e);
+}
+
+int
+mcp_m_call_tool(struct mcp_call *c, struct buf *out, struct err *e)
+{
+	static const char *const names[] = { "arguments" };
+	struct json_value v;
+
+	if (c->msg.params.type == JSON_OBJECT &&
+	    json_object(c->msg.params.raw, names, &v, 1) == JSON_OK &&
+	    v.type != JSON_NONE) {
+		if (v.type != JSON_OBJECT)
+			return err_set(e, ERR_PARAMS,
+			    "params.arguments must be an object");
+		c->arguments = v.raw;
+	}
+	return call_named(c, ITEM_TOOL, out, e);
+}
+
+int
+mcp_m_get_prompt(struct mcp_call *c, struct buf *out, struct err *e)
+{
+	static const char *const names[] = { "arguments" };
+	struct json_value v;
+
+	if (c->msg.params.type == JSON_OBJECT &&
+	    json_object(c->msg.params.raw, names, &v, 1) == JSON_OK)
+		c->arguments = v.raw;
+	return call_named(c, ITEM_PROMPT, out, e);
+}
+
+/* Whose resource is this? Slug first; then the one server that lists it. */
+static uint32_t
+find_resource(struct mcp_call *c, struct span uri, struct span *own)
+{
+	uint32_t i;
+
+	*own = uri;
+	if (c->catalog == NULL)
+		return CAT_NONE;
+	if (c->http->server.p != NULL)
+		return catalog_find_server(c->catalog,
+		    pol_server(c->policy, c->server)->id);
+	i = catalog_split_uri(c->catalog, span_str(c->org), uri, own);
+	if (i != CAT_NONE)
+		return i;
+	for (i = 0; i < c->catalog->n_servers; i++) {
+		const struct cat_server *s = cat_server(c->catalog, i);
+
+		if (span_is(cat_span(c->catalog, s->org), c->org) &&
+		    catalog_find_own(c->catalog, i, ITEM_RESOURCE, uri) != CAT_NONE)
+			return i;
+	}
+	return CAT_NONE;
+}
+
+static int
+resource_decision(struct mcp_call *c, struct span uri, struct span *own,
+    struct err *e)
+{
+	uint32_t server = find_resource(c, uri, own);
+
+	span_copy(c->object, sizeof(c->object), *own);
+	if (server == CAT_NONE || !note_server(c, server))
+		return err_set(e, ERR_PARAMS, "Resource not found: %.*s",
+		    (int)(uri.n > 200 ? 200 : uri.n), uri.p);
+	if (!mcp_may(c, c->server, ITEM_RESOURCE, *own, CAT_NONE, true))
+		return denied(c, uri, e);
+	return 0;
+}
+
+int
+mcp_m_read_resource(struct mcp_call *c, struct buf *out, struct err *e)
+{
+	struct forward f;
+	struct span uri, own;
+	int rc;
+
+	rc = mcp_param_string(c, "uri", &uri, e);
+	if (rc <= 0)
+		return rc < 0 ? -1 :
+		    err_set(e, ERR_PARAMS, "params.uri is missing");
+	if (resource_decision(c, uri, &own, e) < 0)
+		return -1;
+	memset(&f, 0, sizeof(f));
+	f.c = c;
+	f.member = "uri";
+	f.own = quoted(c, own);
+	f.up.name = arena_dup(c->mcp->mem, own);
+	return forward(&f, out, e);
+}
+
+/* The reference names a prompt or a template; it is un-prefixed, checked like
+ * the thing itself, and the rest passes. */
+int
+mcp_m_complete(struct mcp_call *c, struct buf *out, struct err *e)
+{
+	static const char *const names[] = { "ref" };
+	static const char *const rnames[] = { "type", "name", "uri" };
+	struct json_value ref, v[3];
+	struct forward f;
+	struct span text, own;
+	bool is_prompt;
+	uint32_t item;
+
+	if (c->msg.params.type != JSON_OBJECT ||
+	    json_object(c->msg.params.raw, names, &ref, 1) != JSON_OK ||
+	    ref.type != JSON_OBJECT ||
+	    json_object(ref.raw, rnames, v, 3) != JSON_OK)
+		return err_set(e, ERR_PARAMS, "params.ref must be an object");
+	is_prompt = span_is(v[0].raw, "\"ref/prompt\"");
+	if (!is_prompt && !span_is(v[0].raw, "\"ref/resource\""))
+		return err_set(e, ERR_PARAMS, "params.ref.type must be "
+		    "\"ref/prompt\" or \"ref/resource\"");
+	if (!json_string_plain(v[is_prompt ? 1 : 2], &text))
+		return err_set(e, ERR_PARAMS, "params.ref.%s must be a string",
+		    is_prompt ? "name" : "uri");
+	if (is_prompt) {
+		find_item(c, ITEM_PROMPT, text, &item);
+		if (item == CAT_NONE ||
+		    !note_server(c, cat_item(c->catalog, item)->server))
+			return err_set(e, ERR_PARAMS, "Unknown prompt: %.*s",
+			    (int)(text.n > 200 ? 200 : text.n), text.p);
+		own = cat_span(c->catalog, cat_item(c->catalog, item)->name);
+		span_copy(c->object, sizeof(c->object), own);
+		if (!mcp_may(c, c->server, ITEM_PROMPT, own, item, true))
+			return denied(c, text, e);
+	} else if (resource_decision(c, text, &own, e) < 0)
+		return -1;
+	memset(&f, 0, sizeof(f));
+	f.c = c;
+	f.member = "ref";
+	f.own = span_str(arena_printf(c->mcp->mem, "{\"type\":%.*s,\"%s\":%.*s}",
+	    SPAN_FMT(v[0].raw), is_prompt ? "name" : "uri",
+	    SPAN_FMT(quoted(c, own))));
+	return forward(&f, out, e);
+}

@@ -1,0 +1,38 @@
+/*
+ * mcp -- serves the MCP endpoints /mcp (all servers) and /servers/NAME/mcp
+ * (one server), both eras on one URL, one HTTP request at a time.
+ *
+ * Lives in a worker. Owns no socket: it reads a parsed request and fills a
+ * reply. Nothing is pinned in shared memory while it blocks.
+ */
+#ifndef OMNI2_MCP_MCP_H
+#define OMNI2_MCP_MCP_H
+
+#include "conf/conf.h"
+#include "net/http_head.h"
+#include "net/http_reply.h"
+#include "shm/shm.h"
+
+struct mcp;
+
+struct mcp_http {			/* one HTTP request, borrowed */
+	const struct http_head *head;
+	struct span	 body;
+	struct span	 server;	/* of /servers/NAME/mcp; .p NULL: all */
+	const char	*client;	/* address for audit */
+	int		 client_fd;	/* watched for hang-up */
+	struct http_reply *reply;
+};
+
+/* Per process. audit_fd: write end of the audit pipe. */
+struct mcp *mcp_new(struct shm *, int audit_fd, const char *stdio_socket);
+void	mcp_free(struct mcp **);
+/* Takes over a new configuration generation when there is one. Returns the
+ * settings in force; valid until the next call. */
+const struct conf *mcp_refresh(struct mcp *);
+/* Answers completely. Returns 0, or -1 when the connection must be closed. */
+int	mcp_serve(struct mcp *, const struct mcp_http *);
+/* Between requests, now and then: closes idle upstream connections. */
+void	mcp_idle(struct mcp *);
+
+#endif

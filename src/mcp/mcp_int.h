@@ -1,0 +1,147 @@
+/*
+ * mcp_int -- what the files of this folder share. Not for others.
+ */
+#ifndef OMNI2_MCP_MCP_INT_H
+#define OMNI2_MCP_MCP_INT_H
+
+#include "audit/emit.h"
+#include "auth/auth.h"
+#include "auth/session.h"
+#include "base/arena.h"
+#include "base/json_read.h"
+#include "base/json_write.h"
+#include "mcp/catalog.h"
+#include "mcp/mcp.h"
+#include "policy/rbac.h"
+#include "shm/gen.h"
+#include "shm/slot.h"
+#include "upstream/upstream.h"
+
+#define MCP_LATEST_LEGACY	20251125u
+#define MCP_MODERN		20260728u
+#define META_PREFIX		"io.modelcontextprotocol/"
+#define VISIBLE_CACHE		8
+
+/* One cached listing: the items a user may see (visible.c). */
+struct visible {
+	uint64_t	policy, catalog;	/* generation words */
+	uint32_t	user, kind, server;	/* server: CAT_NONE all */
+	uint32_t	n, cap;
+	uint64_t	used_at;
+	uint32_t	*item;
+};
+
+struct mcp {
+	struct shm	*shm;
+	struct upstream_pool *pool;
+	struct audit_emitter audit;
+	struct arena	*mem;
+	struct conf	 conf;
+	uint64_t	 conf_generation;
+	struct buf	 params, response, redacted, event;
+	struct visible	 visible[VISIBLE_CACHE];
+	uint64_t	 visible_clock;
+	char		 node[64];
+};
+
+/* A decoded JSON-RPC message; spans into the body. */
+struct mcp_message {
+	bool		is_request, is_notification, is_response;
+	struct span	id;		/* raw JSON; .n 0 none */
+	struct span	method;
+	struct json_value params;	/* object or JSON_NONE */
+	struct json_value meta;		/* params._meta, object or JSON_NONE */
+	struct span	progress_token;	/* raw; .n 0 none */
+	struct json_value m_version, m_capabilities, m_client, m_log_level;
+	bool		has_envelope;	/* _meta names a protocol version */
+};
+
+/* The life of one MCP request. */
+struct mcp_call {
+	struct mcp	*mcp;
+	const struct mcp_http *http;
+	struct mcp_message msg;
+	bool		 modern;
+	uint32_t	 revision;	/* 20251125 */
+	bool		 has_session;
+	struct session	 session;
+	bool		 may_stream;	/* Accept lists text/event-stream */
+
+	/* pinned: valid until mcp_unpin() */
+	const struct pol_head *policy;
+	uint64_t	 policy_generation;
+	const struct cat_head *catalog;
+	uint64_t	 catalog_generation;
+
+	/* who: copied, valid throughout */
+	struct principal who;
+	bool		 known;
+	char		 org[32], email[96], role[32];
+	uint32_t	 limit_per_hour;
+
+	/* what, for limits and audit */
+	uint32_t	 server;	/* policy index; POL_NONE */
+	char		 server_name[64];
+	char		 object[256];
+	struct span	 arguments;
+	bool		 counted;	/* took from the rate limit */
+	enum audit_decision decision;
+	char		 rule[192];
+	char		 trace_id[36];
+	int64_t		 start_us, wall_us, upstream_us;
+	uint64_t	 call_id;
+	bool		 audited;
+	bool		 response_error;	/* the upstream's answer is an error */
+	int		 rpc_code;
+	struct err	 err;
+};
+
+/* decode.c */
+int	mcp_decode(struct span body, struct mcp_message *, struct err *);
+int	mcp_classify(struct mcp_call *, struct err *);
+uint32_t mcp_revision_number(struct span text);	/* 0: not one of ours */
+const char *mcp_revision_text(uint32_t);
+/* Decodes "=?base64?...?=" (MCP 2026-07-28, Value Encoding). */
+bool	mcp_header_decode(struct span, char *out, size_t size, struct span *value);
+/* A string member of params, decoded into the call's arena. 1, 0, -1. */
+int	mcp_param_string(struct mcp_call *, const char *name, struct span *out,
+	    struct err *);
+
+/* access.c */
+int	mcp_check_origin(struct mcp_call *, struct err *);
+void	mcp_cors_headers(struct mcp_call *, bool preflight);
+int	mcp_pin(struct mcp_call *, struct err *);
+void	mcp_unpin(struct mcp_call *);
+int	mcp_authenticate(struct mcp_call *, struct err *);
+int	mcp_check_session(struct mcp_call *, struct err *);
+struct span mcp_endpoint(const struct mcp_call *);
+/* The one permission check; item CAT_NONE: not in the catalog (a URI). */
+bool	mcp_may(struct mcp_call *, uint32_t server, enum item_kind,
+	    struct span name, uint32_t item, bool explain);
+int	mcp_limit(struct mcp_call *, struct err *);
+
+/* visible.c: items of a kind that the caller may see, in order. */
+const struct visible *mcp_visible(struct mcp_call *, enum item_kind,
+	    uint32_t server);
+uint32_t mcp_policy_server(struct mcp_call *, const struct cat_server *);
+
+/* handlers: fill reply->body with the result object, or -1 with err */
+typedef int (*mcp_handler)(struct mcp_call *, struct buf *result, struct err *);
+int	mcp_m_initialize(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_discover(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_empty(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_list_tools(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_list_resources(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_list_templates(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_list_prompts(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_call_tool(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_read_resource(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_get_prompt(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_complete(struct mcp_call *, struct buf *, struct err *);
+int	mcp_n_cancelled(struct mcp_call *, struct buf *, struct err *);
+int	mcp_n_ignored(struct mcp_call *, struct buf *, struct err *);
+
+/* trail.c */
+int	mcp_trail(struct mcp_call *, struct err *);
+
+#endif

@@ -1,0 +1,358 @@
+/*
+ * serve -- the pipeline of one MCP request, and the worker's MCP state.
+ *
+ * origin -> identity -> HTTP rules -> decode -> era -> session -> method ->
+ * audit -> answer. The audit record is written before the answer leaves.
+ */
+#include "mcp/mcp_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "net/sse.h"
+
+struct method {
+	const char	*name;
+	bool		 legacy, modern;
+	mcp_handler	 handler;
+	enum shm_counter counter;
+};
+
+static const struct method methods[] = {
+#define METHOD(name, legacy, modern, handler, counter) \
+	{ name, legacy, modern, handler, counter },
+#include "mcp/methods.def"
+#undef METHOD
+};
+
+struct mcp *
+mcp_new(struct shm *shm, int audit_fd, const char *stdio_socket)
+{
+	struct mcp *m = xcalloc(1, sizeof(*m));
+
+	m->shm = shm;
+	m->mem = arena_new(32 * 1024);
+	m->pool = upstream_pool_new(shm, stdio_socket);
+	audit_emitter_init(&m->audit, shm, audit_fd, shm->slot);
+	buf_init(&m->params, 1u << 30);
+	buf_init(&m->response, 1u << 30);
+	buf_init(&m->redacted, 1u << 30);
+	buf_init(&m->event, 1u << 30);
+	return m;
+}
+
+void
+mcp_free(struct mcp **mp)
+{
+	struct mcp *m = *mp;
+	int i;
+
+	if (m == NULL)
+		return;
+	upstream_pool_free(&m->pool);
+	arena_free(&m->mem);
+	buf_free(&m->params);
+	buf_free(&m->response);
+	buf_free(&m->redacted);
+	buf_free(&m->event);
+	for (i = 0; i < VISIBLE_CACHE; i++)
+		free(m->visible[i].item);
+	free(m);
+	*mp = NULL;
+}
+
+const struct conf *
+mcp_refresh(struct mcp *m)
+{
+	uint64_t now = shm_generation(m->shm, SNAP_CONF);
+	const struct conf *c;
+
+	if (now == m->conf_generation || now == 0)
+		return &m->conf;
+	c = shm_pin(m->shm, SNAP_CONF, &m->conf_generation);
+	m->conf = *c;
+	shm_unpin(m->shm, SNAP_CONF);
+	auth_init(m->conf.token_secret, m->conf.token_issuer);
+	session_init(m->conf.token_secret);
+	log_set_level((enum log_level)m->conf.log_level);
+	if (m->conf.node[0] != '\0')
+		span_copy(m->node, sizeof(m->node), span_str(m->conf.node));
+	else if (gethostname(m->node, sizeof(m->node) - 1) != 0)
+		span_copy(m->node, sizeof(m->node), SPAN_LIT("localhost"));
+	return &m->conf;
+}
+
+void
+mcp_idle(struct mcp *m)
+{
+	upstream_pool_trim(m->pool, 60000);
+}
+
+/*
+ * Failures of the upstream are answers of the protocol, not of HTTP: clients
+ * treat other statuses as a broken transport and drop the session.
+ */
+static int
+http_status(enum err_code code)
+{
+	if (code == ERR_UPSTREAM || code == ERR_TIMEOUT || code == ERR_BREAKER ||
+	    code == ERR_CANCELLED)
+		return 200;
+	return err_http_status(code);
+}
+
+static void
+error_data(struct mcp_call *c, struct json_out *j)
+{
+	if (c->err.code == ERR_VERSION) {
+		struct span v = { NULL, 0 };
+
+		json_object_begin(j, "data");
+		json_array_begin(j, "supported");
+		json_put_str(j, NULL, "2026-07-28");
+		json_put_str(j, NULL, "2025-11-25");
+		json_put_str(j, NULL, "2025-06-18");
+		json_put_str(j, NULL, "2025-03-26");
+		json_put_str(j, NULL, "2024-11-05");
+		json_array_end(j);
+		json_string_plain(c->msg.m_version, &v);
+		json_put_string(j, "requested", v);
+		json_object_end(j);
+	} else if (c->err.retry_after_s > 0) {
+		json_object_begin(j, "data");
+		json_put_int(j, "retry_after_seconds", c->err.retry_after_s);
+		json_object_end(j);
+	}
+}
+
+/* Replaces whatever the body holds by a JSON-RPC error. */
+static void
+write_error(struct mcp_call *c)
+{
+	struct http_reply *r = c->http->reply;
+	struct json_out j;
+	char seconds[16];
+
+	buf_reset(&r->body, 1 << 20);
+	json_out_init(&j, &r->body);
+	json_object_begin(&j, NULL);
+	json_put_str(&j, "jsonrpc", "2.0");
+	json_put_raw(&j, "id", c->msg.id.n > 0 ? c->msg.id : SPAN_LIT("null"));
+	json_object_begin(&j, "error");
+	json_put_int(&j, "code", err_rpc_code(c->err.code));
+	json_put_str(&j, "message", c->err.text);
+	error_data(c, &j);
+	json_object_end(&j);
+	json_object_end(&j);
+	if (r->streaming)
+		return;
+	r->status = http_status(c->err.code);
+	r->content_type = "application/json";
+	if (c->err.code == ERR_UNAUTHENTICATED)
+		http_reply_header(r, "WWW-Authenticate", "Bearer");
+	if (c->err.code == ERR_HTTPMETHOD)
+		http_reply_header(r, "Allow", "POST, OPTIONS");
+	if (c->err.retry_after_s > 0) {
+		snprintf(seconds, sizeof(seconds), "%d", c->err.retry_after_s);
+		http_reply_header(r, "Retry-After", seconds);
+	}
+}
+
+static int
+http_rules(struct mcp_call *c, struct err *e)
+{
+	const struct http_head *h = c->http->head;
+	struct span accept = h->known[HTTP_H_ACCEPT];
+
+	if (h->method != HTTP_POST)
+		return err_set(e, ERR_HTTPMETHOD,
+		    "Method Not Allowed: this endpoint takes POST");
+	if (!http_media_is(h->known[HTTP_H_CONTENT_TYPE], "application/json"))
+		return err_set(e, ERR_MEDIATYPE, "Unsupported Media Type: "
+		    "Content-Type must be application/json");
+	if (accept.p != NULL && !http_accepts(accept, "application/json"))
+		return err_set(e, ERR_ACCEPT, "Not Acceptable: Client must "
+		    "accept both application/json and text/event-stream");
+	c->may_stream = accept.p != NULL &&
+	    http_list_has(accept, "text/event-stream");
+	return 0;
+}
+
+/* /servers/NAME: the server must exist and be the caller's to use. */
+static int
+bind_server(struct mcp_call *c, struct err *e)
+{
+	struct span name = c->http->server;
+	uint32_t org = pol_user(c->policy, c->who.user)->org;
+
+	c->server = POL_NONE;
+	if (name.p == NULL)
+		return 0;
+	c->server = pol_find_server(c->policy, org, name);
+	if (c->server == POL_NONE || !pol_server(c->policy, c->server)->enabled)
+		return err_set(e, ERR_NOTFOUND, "No such server: %.*s",
+		    (int)(name.n > 64 ? 64 : name.n), name.p);
+	span_copy(c->server_name, sizeof(c->server_name), name);
+	if (!rbac_may_use_server(c->policy, c->who.user, c->server)) {
+		c->decision = AUDIT_DENY;
+		snprintf(c->rule, sizeof(c->rule), "%s",
+		    rbac_rule_text(RULE_SERVER_NOT_ALLOWED));
+		return err_set(e, ERR_DENIED, "Access denied to %.*s",
+		    (int)(name.n > 64 ? 64 : name.n), name.p);
+	}
+	return 0;
+}
+
+static const struct method *
+find_method(struct span name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (span_is(name, methods[i].name))
+			return &methods[i];
+	return NULL;
+}
+
+static int
+run_method(struct mcp_call *c, struct err *e)
+{
+	struct buf *body = &c->http->reply->body;
+	const struct method *m = find_method(c->msg.method);
+
+	shm_count_in(shm_self(c->mcp->shm), m != NULL ? m->counter : C_MCP_OTHER,
+	    1);
+	if (c->msg.is_notification && (m == NULL ||
+	    !span_starts(c->msg.method, "notifications/")))
+		return 0;		/* JSON-RPC: never answered */
+	if (m == NULL || (c->modern ? !m->modern : !m->legacy) ||
+	    (c->msg.is_request && span_starts(c->msg.method, "notifications/")))
+		return err_set(e, c->modern ? ERR_METHOD_MODERN : ERR_METHOD,
+		    "Method not found: %.*s", SPAN_FMT(c->msg.method));
+	if (c->msg.is_notification)
+		return m->handler(c, body, e);
+	buf_add_str(body, "{\"jsonrpc\":\"2.0\",\"id\":");
+	buf_add_span(body, c->msg.id);
+	buf_add_str(body, ",\"result\":");
+	if (m->handler(c, body, e) < 0)
+		return -1;
+	buf_add_char(body, '}');
+	if (body->overflow)
+		return err_set(e, ERR_TOOBIG, "the answer is too large");
+	return 0;
+}
+
+static int
+run(struct mcp_call *c, struct err *e)
+{
+	if (mcp_check_origin(c, e) < 0)
+		return -1;
+	mcp_cors_headers(c, false);
+	if (mcp_pin(c, e) < 0 || mcp_authenticate(c, e) < 0 ||
+	    http_rules(c, e) < 0 || bind_server(c, e) < 0 ||
+	    mcp_decode(c->http->body, &c->msg, e) < 0 ||
+	    mcp_classify(c, e) < 0 || mcp_check_session(c, e) < 0)
+		return -1;
+	if (c->msg.is_response)
+		return 0;
+	return run_method(c, e);
+}
+
+/* The trace id of the caller's traceparent (W3C Trace Context), or a new one. */
+static void
+set_trace(struct mcp_call *c)
+{
+	static uint64_t seed;
+	struct span tp = c->http->head->known[HTTP_H_TRACEPARENT];
+	uint64_t a, b;
+	uint8_t raw[16];
+	int i;
+
+	if (tp.p != NULL && tp.n >= 55 && tp.p[2] == '-' && tp.p[35] == '-' &&
+	    hash_unhex(span_make(tp.p + 3, 32), raw, 16) == 0) {
+		hash_hex(raw, 16, c->trace_id);
+		return;
+	}
+	if (seed == 0)
+		random_bytes(&seed, sizeof(seed));
+	a = hash_mix(++seed);
+	b = hash_mix(a ^ (uint64_t)c->start_us);
+	for (i = 0; i < 8; i++) {
+		raw[i] = (uint8_t)(a >> 8 * i);
+		raw[8 + i] = (uint8_t)(b >> 8 * i);
+	}
+	hash_hex(raw, 16, c->trace_id);
+}
+
+static int
+answer(struct mcp_call *c)
+{
+	struct http_reply *r = c->http->reply;
+
+	if (r->streaming) {
+		buf_reset(&c->mcp->event, 1 << 20);
+		sse_write(&c->mcp->event, span_make(NULL, 0),
+		    buf_span(&r->body));
+		if (http_reply_stream_write(r, buf_span(&c->mcp->event)) < 0)
+			return -1;
+		return http_reply_stream_end(r);
+	}
+	if (c->err.code == ERR_NONE) {
+		if (c->msg.is_notification || c->msg.is_response) {
+			r->status = 202;
+			r->content_type = NULL;
+			buf_reset(&r->body, 1 << 20);
+		} else
+			r->content_type = "application/json";
+	}
+	return http_reply_send(r);
+}
+
+static int
+preflight(struct mcp_call *c)
+{
+	struct http_reply *r = c->http->reply;
+
+	if (mcp_check_origin(c, &c->err) < 0) {
+		write_error(c);
+		return http_reply_send(r);
+	}
+	mcp_cors_headers(c, true);
+	http_reply_header(r, "Allow", "POST, OPTIONS");
+	r->status = 204;
+	return http_reply_send(r);
+}
+
+int
+mcp_serve(struct mcp *m, const struct mcp_http *http)
+{
+	struct mcp_call c;
+	struct err audit_err;
+
+	memset(&c, 0, sizeof(c));
+	c.mcp = m;
+	c.http = http;
+	c.server = POL_NONE;
+	c.decision = AUDIT_UNAUTHENTICATED;
+	c.start_us = clock_mono_us();
+	c.wall_us = clock_wall_us();
+	arena_reset(m->mem);
+	if (http->head->method == HTTP_OPTIONS)
+		return preflight(&c);
+	set_trace(&c);
+	if (run(&c, &c.err) < 0)
+		write_error(&c);
+	mcp_unpin(&c);
+	if (mcp_trail(&c, &audit_err) < 0 &&
+	    m->conf.audit_on_failure == AUDIT_FAIL_DENY) {
+		/* what happened stays unsaid: no answer without its record */
+		c.err = audit_err;
+		write_error(&c);
+	}
+	shm_latency_add(shm_self(m->shm), clock_mono_us() - c.start_us);
+	return answer(&c);
+}

@@ -1,0 +1,71 @@
+/*
+ * notify -- sd_notify(3) and sd_listen_fds(3), each a few lines; the daemon
+ * does not link libsystemd for them. Master only.
+ */
+#include "proc/master.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fdio.h"
+#include "base/num.h"
+
+void
+notify_send(const char *text)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *path = getenv("NOTIFY_SOCKET");
+	size_t n;
+	int fd;
+
+	if (path == NULL || (path[0] != '/' && path[0] != '@'))
+		return;
+	n = strlen(path);
+	if (n >= sizeof(sun.sun_path))
+		return;
+	memcpy(sun.sun_path, path, n);
+	if (path[0] == '@')
+		sun.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)!sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
+	    (struct sockaddr *)&sun,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+	close(fd);
+}
+
+int
+notify_listen_fds(int *fds, int max)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	uint64_t p, n;
+	int i, found = 0;
+
+	if (pid == NULL || count == NULL ||
+	    num_u64(span_str(pid), 1, INT32_MAX, &p) < 0 ||
+	    (pid_t)p != getpid() ||
+	    num_u64(span_str(count), 0, (uint64_t)max, &n) < 0)
+		return 0;
+	for (i = 0; i < (int)n; i++) {
+		int type = 0;
+		socklen_t len = sizeof(type);
+
+		/* other descriptors of the store are not ours to accept on */
+		if (getsockopt(3 + i, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
+		    type != SOCK_STREAM)
+			continue;
+		fdio_set_cloexec(3 + i, true);
+		fdio_set_nonblock(3 + i, true);
+		fds[found++] = 3 + i;
+	}
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	return found;
+}

@@ -1,0 +1,252 @@
+/*
+ * probe -- see probe.h.
+ */
+#include "proc/probe.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/json_read.h"
+#include "base/json_write.h"
+#include "conf/model.h"
+
+#define PAGES_MAX	2000
+#define BYTES_MAX	(48u << 20)	/* of lists of one server */
+
+struct probe {
+	struct shm	*shm;
+	struct upstream_pool *pool;
+	const struct upstream_target *target;
+	int64_t		 deadline_ms;
+	int		 fd;
+	uint64_t	 next_id;
+	size_t		 bytes;
+	struct buf	 params, response;
+	char		 cursor[4096];
+	size_t		 cursor_n;
+};
+
+static void
+put(struct probe *p, enum probe_part part, struct span s)
+{
+	struct probe_head h = { part, (uint32_t)s.n };
+
+	if (fdio_write_all(p->fd, &h, sizeof(h)) < 0 ||
+	    fdio_write_all(p->fd, s.p, s.n) < 0)
+		_exit(1);		/* nobody reads any more */
+}
+
+static int
+fail(struct probe *p, const struct err *e)
+{
+	put(p, PROBE_FAILED, span_str(e->text));
+	return -1;
+}
+
+static int
+compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
+{
+	struct probe *p = arg;
+
+	buf_reset(b, 1 << 20);
+	buf_add_char(b, '{');
+	if (p->cursor_n > 0) {
+		buf_add_str(b, "\"cursor\":");
+		json_quote(b, span_make(p->cursor, p->cursor_n));
+	}
+	if (s->era == ERA_MODERN) {
+		buf_add_str(b, p->cursor_n > 0 ? ",\"_meta\":{" : "\"_meta\":{");
+		upstream_modern_meta(b, s->version, SPAN_LIT("{}"));
+		buf_add_char(b, '}');
+	}
+	return buf_add_char(b, '}');
+}
+
+/* One request; 1: *result is its result object; 0: the method is unknown to
+ * the server; -1 with err. */
+static int
+ask(struct probe *p, const char *method, struct json_value *result,
+    struct err *e)
+{
+	static const char *const names[] = { "result", "error" };
+	static const char *const enames[] = { "code", "message" };
+	struct json_value v[2], ev[2];
+	struct upstream_call c;
+	int64_t code = 0;
+
+	memset(&c, 0, sizeof(c));
+	c.method = span_str(method);
+	c.id = p->next_id++;
+	c.deadline_ms = p->deadline_ms;
+	c.response_max = BYTES_MAX;
+	c.client_fd = -1;
+	c.response = &p->response;
+	buf_reset(&p->response, 1 << 20);
+	if (upstream_request(p->pool, p->target, &c, compose, p, &p->params,
+	    e) < 0)
+		return -1;
+	if (json_object(buf_span(&p->response), names, v, 2) != JSON_OK)
+		return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: the answer "
+		    "is no object", p->target->name, method);
+	if (v[0].type == JSON_OBJECT) {
+		*result = v[0];
+		return 1;
+	}
+	if (v[1].type == JSON_OBJECT &&
+	    json_object(v[1].raw, enames, ev, 2) == JSON_OK)
+		json_int(ev[0], &code);
+	if (code == -32601)
+		return 0;
+	return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: error %lld %.*s",
+	    p->target->name, method, (long long)code,
+	    (int)(ev[1].raw.n > 200 ? 200 : ev[1].raw.n),
+	    ev[1].raw.n > 0 ? ev[1].raw.p : "");
+}
+
+static int
+list(struct probe *p, const char *method, const char *member,
+    enum probe_part part, struct err *e)
+{
+	const char *names[2] = { member, "nextCursor" };
+	struct json_value result, v[2], item;
+	int page, rc;
+	size_t pos;
+	long n;
+
+	p->cursor_n = 0;
+	for (page = 0; page < PAGES_MAX; page++) {
+		rc = ask(p, method, &result, e);
+		if (rc <= 0)
+			return rc;
+		if (json_object(result.raw, names, v, 2) != JSON_OK ||
+		    v[0].type != JSON_ARRAY)
+			return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: the "
+			    "result has no array \"%s\"", p->target->name,
+			    method, member);
+		pos = 0;
+		while (json_next_element(v[0].raw, &pos, &item)) {
+			if (item.type != JSON_OBJECT)
+				continue;
+			p->bytes += item.raw.n;
+			if (p->bytes > BYTES_MAX)
+				return err_set(e, ERR_TOOBIG, "server \"%s\": "
+				    "its lists are larger than %u bytes",
+				    p->target->name, BYTES_MAX);
+			put(p, part, item.raw);
+		}
+		if (v[1].type != JSON_STRING)
+			return 0;
+		n = json_string_decode(v[1], p->cursor, sizeof(p->cursor));
+		if (n <= 0)
+			return n == 0 ? 0 : err_set(e, ERR_UPSTREAM, "server "
+			    "\"%s\": %s: nextCursor is too long",
+			    p->target->name, method);
+		p->cursor_n = (size_t)n;
+	}
+	return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: more than %d pages",
+	    p->target->name, method, PAGES_MAX);
+}
+
+static bool
+offers(struct json_value init, const char *capability)
+{
+	const char *names[1] = { "capabilities" };
+	struct json_value caps, one;
+
+	if (init.type != JSON_OBJECT ||
+	    json_object(init.raw, names, &caps, 1) != JSON_OK ||
+	    caps.type != JSON_OBJECT)
+		return false;
+	names[0] = capability;
+	return json_object(caps.raw, names, &one, 1) == JSON_OK &&
+	    one.type == JSON_OBJECT;
+}
+
+static int
+read_lists(struct probe *p, struct json_value init, struct err *e)
+{
+	if (offers(init, "tools") &&
+	    list(p, "tools/list", "tools", PROBE_TOOL, e) < 0)
+		return -1;
+	if (offers(init, "resources") &&
+	    (list(p, "resources/list", "resources", PROBE_RESOURCE, e) < 0 ||
+	    list(p, "resources/templates/list", "resourceTemplates",
+	    PROBE_TEMPLATE, e) < 0))
+		return -1;
+	if (offers(init, "prompts") &&
+	    list(p, "prompts/list", "prompts", PROBE_PROMPT, e) < 0)
+		return -1;
+	return 0;
+}
+
+static int
+full_probe(struct probe *p, struct err *e)
+{
+	struct probe_opened o;
+	struct json_value init;
+	struct sess_info s;
+	struct buf result;
+
+	buf_init(&result, 16u << 20);
+	if (upstream_open(p->pool, p->target, 0, true, p->deadline_ms, &s,
+	    &result, e) < 0)
+		return fail(p, e);
+	memset(&o, 0, sizeof(o));
+	o.era = s.era;
+	memcpy(o.version, s.version, sizeof(o.version));
+	put(p, PROBE_OPENED, span_make((const char *)&o, sizeof(o)));
+	if (json_check(buf_span(&result), &init, NULL) != JSON_OK) {
+		err_set(e, ERR_UPSTREAM, "server \"%s\": its initialize result "
+		    "is not JSON", p->target->name);
+		return fail(p, e);
+	}
+	put(p, PROBE_RESULT, init.raw);
+	if (read_lists(p, init, e) < 0)
+		return fail(p, e);
+	buf_free(&result);
+	put(p, PROBE_DONE, SPAN_LIT(""));
+	return 0;
+}
+
+static int
+light_probe(struct probe *p, struct err *e)
+{
+	struct json_value result;
+	struct sess_info s;
+
+	if (upstream_open(p->pool, p->target, 0, false, p->deadline_ms, &s,
+	    NULL, e) < 0 ||
+	    ask(p, s.era == ERA_MODERN ? "server/discover" : "ping", &result,
+	    e) < 0)
+		return fail(p, e);
+	put(p, PROBE_DONE, SPAN_LIT(""));
+	return 0;
+}
+
+void
+probe_run(struct shm *shm, const char *stdio_socket,
+    const struct upstream_target *t, bool full, int fd)
+{
+	struct probe p;
+	struct err e;
+
+	memset(&p, 0, sizeof(p));
+	p.shm = shm;
+	p.target = t;
+	p.fd = fd;
+	p.deadline_ms = clock_mono_ms() + t->timeout_ms;
+	/* unique beside those of other probes: they share the poller's slot */
+	p.next_id = (uint64_t)shm->slot << 40 |
+	    ((uint64_t)getpid() & 0x3fffff) << 18 | 1;
+	buf_init(&p.params, 1u << 20);
+	buf_init(&p.response, BYTES_MAX + (1u << 20));
+	p.pool = upstream_pool_new(shm, stdio_socket);
+	if (full)
+		full_probe(&p, &e);
+	else
+		light_probe(&p, &e);
+	upstream_pool_free(&p.pool);
+}

@@ -1,0 +1,467 @@
+/*
+ * child -- fork, limits, execve; waitid, kill.
+ *
+ * stdiod only. What goes wrong between fork and execve is told through a
+ * close-on-exec pipe as {step, errno}, so that the caller can say exactly
+ * what failed; the parent never waits for it. It never uses a shell, not even
+ * the one that execvp(3) falls back to.
+ */
+#define _GNU_SOURCE 1
+
+#include "stdio/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/fdio.h"
+#include "base/num.h"
+#include "base/span.h"
+
+#define DEFAULT_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:" \
+			"/sbin:/bin"
+#define REPORT_FD	3		/* in the child, until execve */
+#define SOFT_FILES	1024		/* for users of select(2) */
+
+enum step { STEP_FILES, STEP_SESSION, STEP_LIMITS, STEP_USER, STEP_DIRECTORY,
+	STEP_EXEC };
+
+struct report {
+	int32_t	step;			/* enum step */
+	int32_t	error;			/* errno */
+};
+
+/* Both ends of the four pipes; [0] is read from. */
+struct pipes {
+	int	in[2], out[2], err[2], report[2];
+};
+
+int
+child_user_find(struct child_user *u, const char *name, struct err *e)
+{
+	struct passwd *pw;
+
+	memset(u, 0, sizeof(*u));
+	if (name[0] == '\0')
+		return 0;
+	errno = 0;
+	if ((pw = getpwnam(name)) == NULL)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "stdio.user: no user \"%s\"%s%s", name,
+		    errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+	if (pw->pw_uid == geteuid())
+		return 0;
+	if (geteuid() != 0)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "stdio.user: only root can start servers as \"%s\"", name);
+	u->uid = pw->pw_uid;
+	u->gid = pw->pw_gid;
+	u->n_groups = CHILD_GROUPS_MAX;
+	if (getgrouplist(name, pw->pw_gid, u->groups, &u->n_groups) < 0)
+		return err_set(e, ERR_UNAVAILABLE,
+		    "stdio.user: \"%s\" is in more than %d groups", name,
+		    CHILD_GROUPS_MAX);
+	span_copy(u->name, sizeof(u->name), span_str(name));
+	span_copy(u->home, sizeof(u->home), span_str(pw->pw_dir));
+	u->is_set = true;
+	return 0;
+}
+
+static bool
+env_has(char *const *env, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *env != NULL; env++)
+		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+			return true;
+	return false;
+}
+
+static const char *
+env_get(char *const *env, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (; *env != NULL; env++)
+		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
+			return *env + n + 1;
+	return NULL;
+}
+
+/* PATH, HOME and LANG where not configured, then what is configured. */
+static char **
+env_make(const struct child_spec *s)
+{
+	const char *home = s->user->is_set ? s->user->home : "/";
+	size_t n = 0, i = 0;
+	char **env;
+
+	while (s->env[n] != NULL)
+		n++;
+	env = xcalloc(n + 4, sizeof(*env));
+	if (s->cwd[0] != '\0')
+		home = s->cwd;
+	if (!env_has(s->env, "PATH"))
+		env[i++] = xstrdup("PATH=" DEFAULT_PATH);
+	if (!env_has(s->env, "HOME"))
+		env[i++] = xasprintf("HOME=%s", home);
+	if (!env_has(s->env, "LANG"))
+		env[i++] = xstrdup("LANG=C.UTF-8");
+	for (n = 0; s->env[n] != NULL; n++)
+		env[i++] = xstrdup(s->env[n]);
+	return env;
+}
+
+static char **
+argv_make(const struct child_spec *s)
+{
+	size_t n = 0;
+	char **argv;
+
+	while (s->args[n] != NULL)
+		n++;
+	argv = xcalloc(n + 2, sizeof(*argv));
+	argv[0] = xstrdup(s->command);
+	for (n = 0; s->args[n] != NULL; n++)
+		argv[n + 1] = xstrdup(s->args[n]);
+	return argv;
+}
+
+static void
+vector_free(char **v)
+{
+	char **p;
+
+	for (p = v; *p != NULL; p++)
+		free(*p);
+	free(v);
+}
+
+static void
+pair_close(int fd[2])
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (fd[i] >= 0)
+			close(fd[i]);
+		fd[i] = -1;
+	}
+}
+
+static void
+pipes_close(struct pipes *p)
+{
+	pair_close(p->in);
+	pair_close(p->out);
+	pair_close(p->err);
+	pair_close(p->report);
+}
+
+/* Our ends do not block; the ends of the server do. */
+static int
+pipes_open(struct pipes *p)
+{
+	memset(p, 0xff, sizeof(*p));
+	if (pipe2(p->in, O_CLOEXEC) < 0 || pipe2(p->out, O_CLOEXEC) < 0 ||
+	    pipe2(p->err, O_CLOEXEC) < 0 || pipe2(p->report, O_CLOEXEC) < 0)
+		return -1;
+	if (fdio_set_nonblock(p->in[1], true) < 0 ||
+	    fdio_set_nonblock(p->out[0], true) < 0 ||
+	    fdio_set_nonblock(p->err[0], true) < 0 ||
+	    fdio_set_nonblock(p->report[0], true) < 0)
+		return -1;
+	return 0;
+}
+
+/* ---- after fork, in the child ---- */
+
+static void __attribute__((noreturn))
+report_and_exit(int fd, enum step step)
+{
+	struct report r = { (int32_t)step, errno };
+	ssize_t n = write(fd, &r, sizeof(r));
+
+	_exit(n == (ssize_t)sizeof(r) ? 127 : 126);
+}
+
+/* Puts the pipes on 0..3 and closes everything else. The ends may have any
+ * numbers, so they are moved out of the way first. */
+static int
+files_set(struct pipes *p)
+{
+	int from[4] = { p->in[0], p->out[1], p->err[1], p->report[1] };
+	int i;
+
+	for (i = 0; i < 4; i++)
+		if ((from[i] = fcntl(from[i], F_DUPFD, REPORT_FD + 1)) < 0)
+			return -1;
+	for (i = 0; i < 4; i++)
+		if (dup3(from[i], i, i == REPORT_FD ? O_CLOEXEC : 0) < 0)
+			return -1;
+	return (int)syscall(SYS_close_range, REPORT_FD + 1, ~0U, 0);
+}
+
+static void
+signals_reset(void)
+{
+	struct sigaction sa;
+	sigset_t none;
+	int i;
+
+	memset(&sa, 0, sizeof(sa));
+	sa.sa_handler = SIG_DFL;
+	for (i = 1; i < NSIG; i++)
+		sigaction(i, &sa, NULL);	/* not KILL and STOP */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int
+limits_set(const struct child_spec *s)
+{
+	struct rlimit rl = { 0, 0 };
+	int fd;
+
+	if (setrlimit(RLIMIT_CORE, &rl) < 0)
+		return -1;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur > SOFT_FILES) {
+		rl.rlim_cur = SOFT_FILES;
+		setrlimit(RLIMIT_NOFILE, &rl);
+	}
+	if (s->memory > 0) {
+		rl.rlim_cur = rl.rlim_max = (rlim_t)s->memory;
+		if (setrlimit(RLIMIT_AS, &rl) < 0)
+			return -1;
+	}
+	/* When memory runs out, servers go before any process of omni2. */
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (write(fd, "500", 3) != 3)
+			errno = 0;
+		close(fd);
+	}
+	return 0;
+}
+
+static int
+user_set(const struct child_user *u)
+{
+	if (u->is_set && (setgroups((size_t)u->n_groups, u->groups) < 0 ||
+	    setresgid(u->gid, u->gid, u->gid) < 0 ||
+	    setresuid(u->uid, u->uid, u->uid) < 0))
+		return -1;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* As execvpe(3), but with the PATH of env and without its shell. */
+static void
+exec_search(const char *command, char **argv, char **env)
+{
+	const char *dir = env_get(env, "PATH"), *end;
+	char path[PATH_MAX];
+	int error = ENOENT;
+
+	if (strchr(command, '/') != NULL) {
+		execve(command, argv, env);
+		return;
+	}
+	for (; dir != NULL; dir = *end == '\0' ? NULL : end + 1) {
+		end = strchrnul(dir, ':');
+		if (end == dir || (size_t)snprintf(path, sizeof(path),
+		    "%.*s/%s", (int)(end - dir), dir, command) >= sizeof(path))
+			continue;
+		execve(path, argv, env);
+		if (errno != ENOENT && errno != ENOTDIR)
+			error = errno;
+	}
+	errno = error;
+}
+
+static void __attribute__((noreturn))
+child_run(const struct child_spec *s, struct pipes *p, char **argv, char **env,
+    pid_t parent)
+{
+	if (files_set(p) < 0)
+		report_and_exit(p->report[1], STEP_FILES);
+	signals_reset();
+	if (setsid() < 0)
+		report_and_exit(REPORT_FD, STEP_SESSION);
+	if (limits_set(s) < 0)
+		report_and_exit(REPORT_FD, STEP_LIMITS);
+	if (user_set(s->user) < 0)
+		report_and_exit(REPORT_FD, STEP_USER);
+	/* Only now: a change of the user id clears it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		report_and_exit(REPORT_FD, STEP_SESSION);
+	if (getppid() != parent)
+		_exit(126);		/* stdiod died before the line above */
+	if (chdir(s->cwd[0] != '\0' ? s->cwd : "/") < 0)
+		report_and_exit(REPORT_FD, STEP_DIRECTORY);
+	exec_search(s->command, argv, env);
+	report_and_exit(REPORT_FD, STEP_EXEC);
+}
+
+/* ---- in stdiod ---- */
+
+int
+child_spawn(const struct child_spec *s, struct child *c, struct err *e)
+{
+	pid_t parent = getpid();
+	struct pipes p;
+	char **argv, **env;
+
+	if (pipes_open(&p) < 0) {
+		err_set(e, ERR_UNAVAILABLE, "server \"%s\": no pipe: %s",
+		    s->name, strerror(errno));
+		pipes_close(&p);
+		return -1;
+	}
+	argv = argv_make(s);
+	env = env_make(s);
+	c->pid = fork();
+	if (c->pid == 0)
+		child_run(s, &p, argv, env, parent);
+	if (c->pid < 0)
+		err_set(e, ERR_UNAVAILABLE, "server \"%s\": cannot fork: %s",
+		    s->name, strerror(errno));
+	vector_free(argv);
+	vector_free(env);
+	if (c->pid < 0) {
+		pipes_close(&p);
+		return -1;
+	}
+	c->in = p.in[1];
+	c->out = p.out[0];
+	c->err = p.err[0];
+	c->report = p.report[0];
+	p.in[1] = p.out[0] = p.err[0] = p.report[0] = -1;
+	pipes_close(&p);
+	return 0;
+}
+
+int
+child_exec_status(int fd, const char *name, const char *command,
+    const char *cwd, struct err *e)
+{
+	struct report r;
+	ssize_t n = read(fd, &r, sizeof(r));
+	const char *why;
+
+	if (n == 0)
+		return 1;
+	if (n != (ssize_t)sizeof(r)) {
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return 0;
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": start not reported", name);
+	}
+	why = strerror(r.error);
+	switch ((enum step)r.step) {
+	case STEP_FILES:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot set up its files: %s", name, why);
+	case STEP_SESSION:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot make a session: %s", name, why);
+	case STEP_LIMITS:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot set limits: %s", name, why);
+	case STEP_USER:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot change the user: %s", name, why);
+	case STEP_DIRECTORY:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot enter %s: %s", name,
+		    cwd[0] != '\0' ? cwd : "/", why);
+	case STEP_EXEC:
+		break;
+	}
+	return err_set(e, ERR_UPSTREAM, "server \"%s\": cannot run %s: %s",
+	    name, command, why);
+}
+
+pid_t
+child_next_ended(void)
+{
+	siginfo_t si;
+
+	memset(&si, 0, sizeof(si));
+	if (waitid(P_ALL, 0, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
+		return 0;
+	return si.si_pid;
+}
+
+int
+child_reap(pid_t pid)
+{
+	int status = 0;
+
+	child_signal_group(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+void
+child_signal_group(pid_t pid, int signo)
+{
+	if (kill(-pid, signo) < 0 && errno == ESRCH)
+		kill(pid, signo);	/* it has not reached setsid() yet */
+}
+
+void
+child_status_text(int status, char *out, size_t size)
+{
+	if (WIFSIGNALED(status))
+		snprintf(out, size, "signal %d (%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
+	else
+		snprintf(out, size, "exit status %d", WEXITSTATUS(status));
+}
+
+unsigned
+child_kill_adopted(pid_t session, bool (*is_server)(void *, pid_t), void *arg)
+{
+	char text[65536], *p, *save = NULL;
+	unsigned killed = 0;
+	uint64_t n;
+	ssize_t len;
+	pid_t pid;
+	int fd;
+
+	/* Needs CONFIG_PROC_CHILDREN; without it process groups must do. */
+	fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len <= 0)
+		return 0;
+	text[len] = '\0';
+	for (p = strtok_r(text, " \n", &save); p != NULL;
+	    p = strtok_r(NULL, " \n", &save)) {
+		if (num_u64(span_str(p), 2, INT_MAX, &n) < 0)
+			continue;
+		pid = (pid_t)n;
+		if (is_server(arg, pid) ||
+		    (session != 0 && getsid(pid) != session))
+			continue;
+		if (kill(pid, SIGKILL) == 0)
+			killed++;
+	}
+	return killed;
+}

@@ -1,0 +1,12 @@
+noinst_LIBRARIES += %D%/libstdio.a
+%C%_libstdio_a_SOURCES = \
+	%D%/child.c %D%/child.h \
+	%D%/client.c \
+	%D%/mux.c %D%/mux.h \
+	%D%/outq.c %D%/outq.h \
+	%D%/process.c \
+	%D%/route.c \
+	%D%/server.c \
+	%D%/spec.c %D%/spec.h \
+	%D%/stdio_proto.h \
+	%D%/stdiod.c %D%/stdiod.h %D%/stdiod_int.h

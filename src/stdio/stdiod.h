@@ -1,0 +1,21 @@
+/*
+ * stdiod -- the only owner of stdio MCP servers: starts them lazily, speaks
+ * initialize once, multiplexes calls of all workers over one stdin/stdout,
+ * restarts with back-off, reaps process groups.
+ *
+ * Takes commands only from the policy snapshot in shared memory; a frame can
+ * name a server, never a command. It parses what servers write, so it runs
+ * without the database and without client sockets.
+ */
+#ifndef OMNI2_STDIO_STDIOD_H
+#define OMNI2_STDIO_STDIOD_H
+
+#include <stdint.h>
+
+#include "shm/shm.h"
+
+/* Main loop; listen_fd is the UNIX stream listener made by the master.
+ * Returns at SIGTERM when all servers have ended (at most drain_ms). */
+int	stdiod_main(struct shm *, uint32_t slot, int listen_fd);
+
+#endif

@@ -1,0 +1,423 @@
+/*
+ * session -- finding out which era a server speaks, opening its session once
+ * for all processes, and the calls that need one.
+ *
+ * Workers, poller, tools. The shared session is opened by whoever claims it
+ * in shared memory; the others look again every 2 ms until it is there or
+ * their own deadline passes. A claimer that was killed is swept by the
+ * master, then another one claims. Never retries more than once.
+ */
+#include "upstream/upstream_int.h"
+
+#include <stdio.h>
+
+#include "base/json_read.h"
+#include "config.h"
+
+#define NAP_MS		2
+#define ERROR_HEADER	(-32020)	/* errors that only a modern server */
+#define ERROR_CAPABILITY (-32021)	/* knows (MCP 2026-07-28) */
+#define ERROR_VERSION	(-32022)
+
+static const char *const legacy_versions[] = {
+	"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", NULL
+};
+static const char *const modern_versions[] = { UPSTREAM_VERSION_MODERN, NULL };
+
+/* Opening the session of one server. */
+struct opening {
+	struct upstream_pool *pool;
+	const struct upstream_target *target;
+	struct upstream_entry *entry;
+	const struct upstream_call *watch;
+	struct sess_info session;
+	struct buf	 answer;
+	struct upstream_call call;	/* the last one */
+};
+
+static int
+ask(struct opening *o, const char *method, struct span params, struct err *e)
+{
+	struct upstream_call *call = &o->call;
+
+	memset(call, 0, sizeof(*call));
+	call->method = span_str(method);
+	call->params = params;
+	call->is_notification = strncmp(method, "notifications/", 14) == 0;
+	call->id = call->is_notification ? 0 : pool_next_id(o->pool);
+	call->session = o->session;
+	call->deadline_ms = o->watch->deadline_ms;
+	call->client_fd = o->watch->client_fd;
+	call->cancel_word = o->watch->cancel_word;
+	call->cancel_value = o->watch->cancel_value;
+	call->response = &o->answer;
+	call->response_max = UPSTREAM_OPENED_MAX;
+	return upstream_exchange(o->pool, o->target, call, e);
+}
+
+static bool
+version_is_one_of(struct json_value v, const char *const *list)
+{
+	struct span text;
+
+	if (!json_string_plain(v, &text))
+		return false;
+	for (; *list != NULL; list++)
+		if (span_is(text, *list))
+			return true;
+	return false;
+}
+
+/* Does the array of strings hold a version of the list? */
+static bool
+names_one_of(struct json_value array, const char *const *list)
+{
+	struct json_value v;
+	size_t pos = 0;
+
+	if (array.type != JSON_ARRAY)
+		return false;
+	while (json_next_element(array.raw, &pos, &v))
+		if (version_is_one_of(v, list))
+			return true;
+	return false;
+}
+
+/* Result and error of the answer; one is there (sink.c has seen to that). */
+static void
+answer_members(const struct opening *o, struct json_value *result,
+    struct json_value *error)
+{
+	static const char *const names[] = { "result", "error" };
+	struct json_value v[2] = { { JSON_NONE, { NULL, 0 } } };
+
+	json_object(buf_span(&o->answer), names, v, 2);
+	*result = v[0];
+	*error = v[1];
+}
+
+/* 400, 404 and the like say "I do not know this"; a server that is broken,
+ * overloaded or does not know us says nothing about its era. */
+static bool
+status_is_evidence(int status)
+{
+	if (status < 200 || (status >= 300 && status < 400) || status >= 500)
+		return false;
+	return status != 401 && status != 403 && status != 407 &&
+	    status != 408 && status != 429;
+}
+
+/* What an error response to the probe means: as probe(). */
+static int
+judge_refusal(const struct opening *o, struct json_value error, struct err *e)
+{
+	static const char *const data_name[] = { "data" };
+	static const char *const supported_name[] = { "supported" };
+	struct json_value data, supported = { JSON_NONE, { NULL, 0 } };
+	char text[200];
+	int64_t code = sink_error_text(error, text, sizeof(text));
+
+	if (code == ERROR_HEADER || code == ERROR_CAPABILITY)
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": server/discover refused: %s",
+		    o->target->name, text);
+	if (code != ERROR_VERSION)
+		return 0;
+	if (json_object(error.raw, data_name, &data, 1) == JSON_OK &&
+	    data.type == JSON_OBJECT &&
+	    json_object(data.raw, supported_name, &supported, 1) != JSON_OK)
+		supported.type = JSON_NONE;
+	if (names_one_of(supported, modern_versions))
+		return 1;
+	if (supported.type == JSON_NONE ||
+	    names_one_of(supported, legacy_versions))
+		return 0;
+	return err_set(e, ERR_UPSTREAM,
+	    "server \"%s\": no protocol version in common", o->target->name);
+}
+
+/* 1: a modern server; 0: try initialize; -1: neither can be said. */
+static int
+probe(struct opening *o, struct err *e)
+{
+	static const char *const names[] = { "supportedVersions" };
+	struct json_value result, error, versions;
+	struct buf params;
+	int rv;
+
+	memset(&o->session, 0, sizeof(o->session));
+	o->session.era = ERA_MODERN;
+	span_copy(o->session.version, sizeof(o->session.version),
+	    SPAN_LIT(UPSTREAM_VERSION_MODERN));
+	buf_init(&params, 4096);
+	buf_add_str(&params, "{\"_meta\":{");
+	upstream_modern_meta(&params, o->session.version, SPAN_LIT("{}"));
+	buf_add_str(&params, "}}");
+	rv = ask(o, "server/discover", buf_span(&params), e);
+	buf_free(&params);
+	if (rv < 0)
+		return e->code == ERR_UPSTREAM &&
+		    status_is_evidence(o->call.http_status) ? 0 : -1;
+	answer_members(o, &result, &error);
+	if (error.type == JSON_OBJECT)
+		return judge_refusal(o, error, e);
+	return json_object(result.raw, names, &versions, 1) == JSON_OK &&
+	    names_one_of(versions, modern_versions);
+}
+
+/* The answer to initialize, into the session. */
+static int
+take_initialized(struct opening *o, struct err *e)
+{
+	static const char *const names[] = { "protocolVersion" };
+	struct json_value result, error, version;
+	struct span text = { NULL, 0 };
+	char why[200];
+
+	answer_members(o, &result, &error);
+	if (error.type == JSON_OBJECT) {
+		sink_error_text(error, why, sizeof(why));
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": initialize refused: %s", o->target->name,
+		    why);
+	}
+	if (json_object(result.raw, names, &version, 1) != JSON_OK ||
+	    !version_is_one_of(version, legacy_versions))
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": initialize: no protocol version in common",
+		    o->target->name);
+	json_string_plain(version, &text);
+	span_copy(o->session.version, sizeof(o->session.version), text);
+	span_copy(o->session.id, sizeof(o->session.id),
+	    span_str(o->call.new_session));
+	return 0;
+}
+
+static int
+add_result(const struct opening *o, struct buf *result, struct err *e)
+{
+	struct json_value v, error;
+
+	if (result == NULL)
+		return 0;
+	answer_members(o, &v, &error);
+	if (buf_add_span(result, v.raw) == 0)
+		return 0;
+	return err_set(e, ERR_TOOBIG,
+	    "server \"%s\": the opening answer has %zu bytes",
+	    o->target->name, v.raw.n);
+}
+
+static int
+initialize(struct opening *o, struct buf *result, struct err *e)
+{
+	memset(&o->session, 0, sizeof(o->session));
+	o->session.era = ERA_LEGACY;
+	if (ask(o, "initialize", SPAN_LIT("{\"protocolVersion\":\""
+	    UPSTREAM_VERSION_LEGACY "\",\"capabilities\":{},\"clientInfo\":"
+	    "{\"name\":\"omni2\",\"version\":\"" PACKAGE_VERSION "\"}}"),
+	    e) < 0 || take_initialized(o, e) < 0 ||
+	    add_result(o, result, e) < 0)
+		return -1;
+	return ask(o, "notifications/initialized", span_make(NULL, 0), e);
+}
+
+static int
+open_now(struct opening *o, struct buf *result, struct err *e)
+{
+	int modern, rv;
+
+	if (o->entry->is_stdio) {
+		rv = stdio_open(o->pool, o->entry, o->watch, &o->session,
+		    result, e);
+		return rv == 0 ? 0 :
+		    err_wrap(e, "server \"%s\"", o->target->name);
+	}
+	buf_init(&o->answer, UPSTREAM_OPENED_MAX);
+	if ((modern = probe(o, e)) == 1 && o->answer.n > 0)
+		rv = add_result(o, result, e);
+	else
+		rv = modern < 0 ? -1 : initialize(o, result, e);
+	buf_free(&o->answer);
+	return rv;
+}
+
+/* Best effort: a server may also let sessions grow old. */
+static void
+end_session(struct opening *o)
+{
+	struct err e;
+
+	if (o->session.era != ERA_LEGACY || o->session.id[0] == '\0')
+		return;
+	if (o->entry->url.tls)
+		curl_post(o->target, &o->session, span_make(NULL, 0), &e);
+	else
+		http_post(o->entry, o->target, &o->session,
+		    span_make(NULL, 0), &e);
+}
+
+static struct shm_sess *
+shared(const struct upstream_pool *pool, const struct upstream_target *t)
+{
+	if (pool->shm == NULL || pool->shm->slot == UINT32_MAX ||
+	    pool->shm->zone[ZONE_SESS] == NULL || t->health >= SHM_SERVERS_MAX)
+		return NULL;
+	return (struct shm_sess *)pool->shm->zone[ZONE_SESS] + t->health;
+}
+
+/* Without shared memory each process has its own session. */
+static int
+open_private(struct opening *o, uint64_t stale, bool force,
+    struct sess_info *out, struct buf *result, struct err *e)
+{
+	struct sess_info *own = &o->entry->session;
+	uint64_t opened = own->opened;
+
+	if (force || own->era == ERA_UNKNOWN || own->opened == stale) {
+		if (open_now(o, result, e) < 0)
+			return -1;
+		*own = o->session;
+		own->opened = opened + 1;
+	}
+	*out = *own;
+	return 0;
+}
+
+/* Opens it with the claim in hand, which is given back in any case. */
+static int
+open_claimed(struct opening *o, struct sess_info *out, struct buf *result,
+    struct err *e)
+{
+	struct shm *shm = o->pool->shm;
+	uint32_t health = o->target->health;
+
+	if (open_now(o, result, e) < 0) {
+		shm_sess_release(shm, health);
+		return -1;
+	}
+	shm_sess_put(shm, health, o->target->server_id, &o->session);
+	if (!shm_sess_get(shm, health, o->target->server_id, out)) {
+		/* Opened again already by somebody else; ours still lives. */
+		*out = o->session;
+	}
+	return 0;
+}
+
+/*
+ * For the raw result, while the others go on with the session they have: no
+ * claim is held during the opening, and the new session is ended at once,
+ * unless the server speaks differently now. 1: there is no shared session or
+ * it is stale, so open that one.
+ */
+static int
+open_beside(struct opening *o, uint64_t stale, struct sess_info *out,
+    struct buf *result, struct err *e)
+{
+	struct shm *shm = o->pool->shm;
+	uint32_t health = o->target->health;
+	int64_t server_id = o->target->server_id;
+	struct sess_info now;
+
+	if (!shm_sess_get(shm, health, server_id, &now) || now.opened == stale)
+		return 1;
+	if (open_now(o, result, e) < 0)
+		return -1;
+	*out = now;
+	if (o->session.era == now.era &&
+	    strcmp(o->session.version, now.version) == 0) {
+		end_session(o);
+	} else if (shm_sess_claim(shm, health, now.opened)) {
+		shm_sess_put(shm, health, server_id, &o->session);
+		*out = o->session;
+		out->opened = now.opened + 1;
+	}
+	return 0;
+}
+
+static int
+open_shared(struct opening *o, struct shm_sess *sess, uint64_t stale,
+    bool force, struct sess_info *out, struct buf *result, struct err *e)
+{
+	const struct upstream_target *t = o->target;
+	struct sess_info now;
+	uint64_t opened;
+	bool there;
+	int rv;
+
+	for (;;) {
+		if (force && (rv = open_beside(o, stale, out, result, e)) <= 0)
+			return rv;
+		opened = atomic_load_explicit(&sess->opened,
+		    memory_order_acquire);
+		there = shm_sess_get(o->pool->shm, t->health, t->server_id,
+		    &now);
+		if (there && !force && now.opened != stale) {
+			*out = now;
+			return 0;
+		}
+		if (shm_sess_claim(o->pool->shm, t->health,
+		    there ? now.opened : opened))
+			return open_claimed(o, out, result, e);
+		if (wire_nap(o->watch, NAP_MS, e) < 0)
+			return err_wrap(e, "server \"%s\": opening",
+			    t->name);
+	}
+}
+
+static int
+open_session(struct upstream_pool *pool, const struct upstream_target *t,
+    uint64_t stale, bool force, const struct upstream_call *watch,
+    struct sess_info *out, struct buf *result, struct err *e)
+{
+	struct opening o = { .pool = pool, .target = t, .watch = watch };
+	struct shm_sess *sess = shared(pool, t);
+
+	if (pool->busy)
+		return err_set(e, ERR_INTERNAL,
+		    "server \"%s\": opening inside of on_message", t->name);
+	if ((o.entry = pool_entry(pool, t, e)) == NULL ||
+	    pool_check_transport(t, o.entry, e) < 0)
+		return err_wrap(e, "server \"%s\"", t->name);
+	if (sess == NULL)
+		return open_private(&o, stale, force, out, result, e);
+	return open_shared(&o, sess, stale, force, out, result, e);
+}
+
+int
+upstream_open(struct upstream_pool *pool, const struct upstream_target *t,
+    uint64_t stale, bool force, int64_t deadline_ms, struct sess_info *out,
+    struct buf *result, struct err *e)
+{
+	struct upstream_call watch = { .client_fd = -1,
+	    .deadline_ms = deadline_ms };
+
+	return open_session(pool, t, stale, force, &watch, out, result, e);
+}
+
+int
+upstream_request(struct upstream_pool *pool, const struct upstream_target *t,
+    struct upstream_call *call, upstream_compose_fn compose, void *arg,
+    struct buf *params_buf, struct err *e)
+{
+	uint64_t stale = 0;
+	int i;
+
+	call->maybe_executed = false;
+	for (i = 0; i < 2; i++) {
+		call->session_gone = false;
+		if (open_session(pool, t, stale, false, call, &call->session,
+		    NULL, e) < 0)
+			return -1;
+		buf_reset(params_buf, UPSTREAM_OUT_KEEP);
+		if (compose(arg, &call->session, params_buf, e) < 0)
+			return -1;
+		call->params = buf_span(params_buf);
+		if (upstream_exchange(pool, t, call, e) == 0)
+			return 0;
+		if (!call->session_gone || call->maybe_executed)
+			return -1;
+		stale = call->session.opened;
+	}
+	return -1;
+}

@@ -1,0 +1,127 @@
+/*
+ * upstream -- one JSON-RPC exchange with an upstream MCP server, over
+ * Streamable HTTP (own code for http://, libcurl for https://) or over stdio
+ * (through stdiod). Workers, poller, omni2ctl server test.
+ *
+ * Blocking, with a deadline. Everything is copied out of shared memory before
+ * a call, so nothing is pinned while it blocks. Connections belong to the
+ * process: one persistent one per server and process.
+ */
+#ifndef OMNI2_UPSTREAM_UPSTREAM_H
+#define OMNI2_UPSTREAM_UPSTREAM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/span.h"
+#include "policy/snapshot.h"
+#include "shm/sess.h"
+#include "shm/shm.h"
+
+struct upstream_pool;		/* this process's connections */
+
+/* Which server: a copy of what a call needs, in the caller's arena. */
+struct upstream_target {
+	int64_t		server_id;
+	uint32_t	health;		/* index of shm_health and shm_sess */
+	uint32_t	transport;	/* enum transport */
+	uint64_t	config_hash;	/* connections of another hash are closed */
+	const char	*name;
+	const char	*url;
+	const char	*auth_header;	/* "Name: value" or "" */
+	int64_t		timeout_ms;
+};
+
+/* A message from the server other than the awaited response: a notification
+ * or a request. 0 goes on; -1 with err ends the exchange (client gone). */
+typedef int (*upstream_message_fn)(void *arg, struct span message, struct err *);
+
+struct upstream_call {
+	/* what to send */
+	struct span	method;
+	struct span	params;		/* raw JSON object; .n 0: no params */
+	uint64_t	id;		/* JSON-RPC id, unique (slot_next_call) */
+	bool		is_notification;	/* no id, no response */
+	struct span	name;		/* Mcp-Name value, modern era; .n 0 none */
+	struct span	headers;	/* further complete "K: V\r\n" lines */
+	struct sess_info session;	/* era, version, id: from upstream_open */
+	int64_t		deadline_ms;	/* monotonic */
+	size_t		response_max;	/* bytes */
+	/* what may end it early */
+	int		client_fd;	/* hang-up there cancels; -1: not watched */
+	_Atomic uint64_t *cancel_word;	/* equal to cancel_value: cancelled */
+	uint64_t	cancel_value;
+	upstream_message_fn on_message;	/* may be NULL: dropped (requests from
+					 * the server get -32601) */
+	void		*arg;
+	/* what came */
+	struct buf	*response;	/* the response message, raw JSON */
+	int		http_status;
+	char		new_session[232];	/* Mcp-Session-Id of the answer */
+	bool		maybe_executed;	/* request bytes left this process and
+					 * no proof came that it was not run */
+	bool		session_gone;	/* 404 to a session id, process restarted */
+};
+
+/* Once, before the first fork: what libcurl needs for the whole process. */
+void	upstream_global_init(void);
+struct upstream_pool *upstream_pool_new(struct shm *, const char *stdio_socket);
+void	upstream_pool_free(struct upstream_pool **);
+/* Closes connections unused for idle_ms. Called now and then. */
+void	upstream_pool_trim(struct upstream_pool *, int64_t idle_ms);
+
+/* Copies what a call needs out of the pinned policy. */
+void	upstream_target_copy(struct upstream_target *, struct arena *,
+	    const struct pol_head *, uint32_t server, int64_t default_timeout_ms);
+
+/*
+ * One exchange. 0: the response message with our id is in call->response
+ * (a JSON-RPC error response counts as success here). -1 with err UPSTREAM
+ * (connect, framing, garbage, wrong id, HTTP 4xx/5xx without JSON-RPC body),
+ * TIMEOUT, CANCELLED, TOOBIG. On cancel and time-out the server is told:
+ * notifications/cancelled (legacy, stdio) or by closing the connection.
+ * A kept-alive connection that proves closed before any byte of the answer
+ * came is replaced once by a new one, silently.
+ */
+int	upstream_exchange(struct upstream_pool *, const struct upstream_target *,
+	    struct upstream_call *, struct err *);
+
+/*
+ * Sends one ready message without waiting for what it causes: a notification,
+ * or the answer to a request that on_message got. Uses a connection of its
+ * own and at most 200 ms, so on_message may call it (and nothing else here).
+ */
+int	upstream_post(struct upstream_pool *, const struct upstream_target *,
+	    const struct sess_info *, struct span message, struct err *);
+
+/*
+ * The session of the server in *out: the shared one, or opened now
+ * (server/discover, then initialize + notifications/initialized as docs say).
+ * stale: 0, or sess_info.opened of a session that proved gone.
+ * If result is not NULL it gets the raw initialize/discover result (only when
+ * opened now, or force is set).
+ */
+int	upstream_open(struct upstream_pool *, const struct upstream_target *,
+	    uint64_t stale, bool force, int64_t deadline_ms,
+	    struct sess_info *out, struct buf *result, struct err *);
+
+/*
+ * What most callers want: open if needed, exchange; if the session proved gone
+ * and the call was not executed, open again and repeat once. The caller's
+ * compose function writes params for the era it is given (may run twice).
+ */
+typedef int (*upstream_compose_fn)(void *arg, const struct sess_info *,
+	    struct buf *params, struct err *);
+int	upstream_request(struct upstream_pool *, const struct upstream_target *,
+	    struct upstream_call *, upstream_compose_fn, void *compose_arg,
+	    struct buf *params_buf, struct err *);
+
+/* "_meta" members that a modern server wants in every request, without
+ * braces: protocolVersion, clientInfo, clientCapabilities. */
+int	upstream_modern_meta(struct buf *, const char *version,
+	    struct span client_capabilities);
+
+#endif

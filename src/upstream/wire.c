@@ -1,0 +1,247 @@
+/*
+ * wire -- sending and receiving with everything that may end a call early:
+ * the deadline, the client hanging up, the cancel word.
+ *
+ * Workers, poller, tools. A fast answer costs one send and one recv: sockets
+ * are blocking with a short SO_RCVTIMEO, and only when that has passed does
+ * poll() watch the client too. Never raises SIGPIPE.
+ */
+#include "config.h"		/* _GNU_SOURCE, for POLLRDHUP */
+
+#include "upstream/upstream_int.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "net/sock.h"
+
+#define PATIENCE_MS	20	/* blocking in recv before poll watches */
+#define CHECK_MS	1000	/* the cancel word is looked at this often */
+
+static int
+timed_out(struct err *e)
+{
+	return err_set(e, ERR_TIMEOUT, "no answer in time");
+}
+
+/* Has somebody asked for the end, or has the time passed? */
+int
+wire_check(const struct upstream_call *call, struct err *e)
+{
+	if (call->cancel_word != NULL && atomic_load_explicit(
+	    call->cancel_word, memory_order_relaxed) == call->cancel_value)
+		return err_set(e, ERR_CANCELLED, "cancelled");
+	if (clock_mono_ms() >= call->deadline_ms)
+		return timed_out(e);
+	return 0;
+}
+
+/* Until fd is ready. *revents says how. */
+static int
+wait_ready(int fd, short events, const struct upstream_call *call,
+    short *revents, struct err *e)
+{
+	struct pollfd p[2] = {
+		{ .fd = fd, .events = events },
+		{ .fd = call->client_fd, .events = POLLRDHUP },
+	};
+	nfds_t n = call->client_fd >= 0 ? 2 : 1;
+	int64_t left;
+	int rv;
+
+	for (;;) {
+		if (wire_check(call, e) < 0)
+			return -1;
+		left = call->deadline_ms - clock_mono_ms();
+		if (left < 0)
+			left = 0;
+		rv = poll(p, n, left < CHECK_MS ? (int)left : CHECK_MS);
+		if (rv < 0 && errno != EINTR)
+			return err_set(e, ERR_INTERNAL, "poll: %s",
+			    strerror(errno));
+		if (rv <= 0)
+			continue;
+		if (p[0].revents != 0) {
+			*revents = p[0].revents;
+			return 0;
+		}
+		if (n == 2 && p[1].revents != 0)
+			return err_set(e, ERR_CANCELLED, "client hung up");
+	}
+}
+
+int
+wire_nap(const struct upstream_call *call, int ms, struct err *e)
+{
+	struct pollfd p = { .fd = call->client_fd, .events = POLLRDHUP };
+
+	if (poll(&p, call->client_fd >= 0 ? 1 : 0, ms) > 0)
+		return err_set(e, ERR_CANCELLED, "client hung up");
+	return wire_check(call, e);
+}
+
+enum wire
+wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
+    size_t *got, struct err *e)
+{
+	short revents;
+	int64_t left;
+	ssize_t n;
+
+	for (;;) {
+		left = call->deadline_ms - clock_mono_ms();
+		n = recv(fd, p, size, left < PATIENCE_MS ? MSG_DONTWAIT : 0);
+		if (n > 0) {
+			*got = (size_t)n;
+			if (left > 0)
+				return WIRE_OK;
+			/* A slow drip must not outlive the deadline. */
+			timed_out(e);
+			return WIRE_ENDED;
+		}
+		if (n == 0)
+			return WIRE_EOF;
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return WIRE_BROKEN;
+		if (wait_ready(fd, POLLIN, call, &revents, e) < 0)
+			return WIRE_ENDED;
+	}
+}
+
+enum wire
+wire_send(int fd, struct span s, const struct upstream_call *call,
+    size_t *sent, struct err *e)
+{
+	short revents;
+	ssize_t n;
+
+	*sent = 0;
+	while (*sent < s.n) {
+		n = send(fd, s.p + *sent, s.n - *sent, MSG_NOSIGNAL);
+		if (n >= 0) {
+			*sent += (size_t)n;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return WIRE_BROKEN;
+		if (wait_ready(fd, POLLOUT | POLLIN, call, &revents, e) < 0)
+			return WIRE_ENDED;
+		if (!(revents & POLLOUT))
+			return WIRE_OK;
+	}
+	return WIRE_OK;
+}
+
+int
+wire_set_timeouts(int fd)
+{
+	struct timeval tv = { .tv_usec = PATIENCE_MS * 1000 };
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv)) < 0)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
+}
+
+/* Waits for a connect under way. 0, or -1 with errno. */
+static int
+await_connect(int fd, int64_t deadline_ms)
+{
+	socklen_t n = sizeof(int);
+	int rv, so_error = 0;
+
+	do
+		rv = fdio_wait(fd, POLLOUT, deadline_ms);
+	while (rv < 0 && errno == EINTR);
+	if (rv == 0)
+		errno = ETIMEDOUT;
+	if (rv <= 0)
+		return -1;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &so_error, &n) < 0)
+		return -1;
+	errno = so_error;
+	return so_error == 0 ? 0 : -1;
+}
+
+/* A UNIX listener whose queue is full says EAGAIN and has nothing to poll. */
+static int
+connect_until(int fd, const struct sockaddr *sa, socklen_t len,
+    int64_t deadline_ms)
+{
+	struct timespec nap = { .tv_nsec = 2000000 };
+
+	for (;;) {
+		if (connect(fd, sa, len) == 0)
+			return 0;
+		if (errno == EINPROGRESS || errno == EINTR)
+			return await_connect(fd, deadline_ms);
+		if (errno != EAGAIN)
+			return -1;
+		if (clock_mono_ms() >= deadline_ms) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		nanosleep(&nap, NULL);
+	}
+}
+
+int
+wire_connect(const struct sockaddr *sa, socklen_t len, int64_t deadline_ms,
+    struct err *e)
+{
+	int fd, saved_errno;
+
+	fd = socket(sa->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+	    0);
+	if (fd < 0)
+		return err_set(e, ERR_INTERNAL, "socket: %s", strerror(errno));
+	if (connect_until(fd, sa, len, deadline_ms) == 0 &&
+	    fdio_set_nonblock(fd, false) == 0)
+		return fd;
+	saved_errno = errno;
+	close(fd);
+	return err_set(e, saved_errno == ETIMEDOUT ? ERR_TIMEOUT : ERR_UPSTREAM,
+	    "connect: %s", strerror(saved_errno));
+}
+
+int
+wire_connect_unix(struct span path, int64_t deadline_ms, struct err *e)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (!span_copy(un.sun_path, sizeof(un.sun_path), path))
+		return err_set(e, ERR_UPSTREAM, "socket path too long");
+	fd = wire_connect((const struct sockaddr *)&un, sizeof(un),
+	    deadline_ms, e);
+	if (fd >= 0)
+		return fd;
+	return err_wrap(e, "%s", un.sun_path);
+}
+
+/*
+ * Linux counts the SYN among the bytes acknowledged, so one byte more than
+ * was sent before proves nothing; a request is longer than that.
+ */
+bool
+wire_peer_took(int fd, uint64_t before)
+{
+	struct tcp_info ti;
+	socklen_t n = sizeof(ti);
+
+	memset(&ti, 0, sizeof(ti));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0 ||
+	    n < offsetof(struct tcp_info, tcpi_bytes_acked) +
+	    sizeof(ti.tcpi_bytes_acked))
+		return true;
+	return ti.tcpi_bytes_acked > before + 1;
+}

@@ -1,0 +1,54 @@
+# Fuzz targets. "make check" replays the corpus of each (replay_<target>, any
+# compiler); with --enable-fuzz and clang, fuzz_<target> is a libFuzzer program:
+#   tests/fuzz/fuzz_url -max_total_time=60 /tmp/new tests/fuzz/corpus/fuzz_url
+# To add one: fuzz_<target>.c, corpus/fuzz_<target>/, its name in fuzz_replays
+# (and fuzz_programs), and three lines like those of url in both blocks below.
+fuzz_libs = $(OMNI2_LIBS) $(THIRD_LIBS)
+
+fuzz_replays = %D%/replay_http_head %D%/replay_http_body %D%/replay_sse \
+	%D%/replay_json_read %D%/replay_url
+check_PROGRAMS += $(fuzz_replays)
+TESTS += $(fuzz_replays)
+EXTRA_DIST += %D%/corpus
+
+%C%_replay_http_head_SOURCES = %D%/fuzz_http_head.c %D%/replay.c %D%/fuzz.h
+%C%_replay_http_head_LDADD = $(fuzz_libs)
+
+%C%_replay_http_body_SOURCES = %D%/fuzz_http_body.c %D%/replay.c %D%/fuzz.h
+%C%_replay_http_body_LDADD = $(fuzz_libs)
+
+%C%_replay_sse_SOURCES = %D%/fuzz_sse.c %D%/replay.c %D%/fuzz.h
+%C%_replay_sse_LDADD = $(fuzz_libs)
+
+%C%_replay_json_read_SOURCES = %D%/fuzz_json_read.c %D%/replay.c %D%/fuzz.h \
+	%D%/json_oracle.c %D%/json_oracle.h
+%C%_replay_json_read_LDADD = $(fuzz_libs)
+
+%C%_replay_url_SOURCES = %D%/fuzz_url.c %D%/replay.c %D%/fuzz.h
+%C%_replay_url_LDADD = $(fuzz_libs)
+
+if FUZZ
+fuzz_programs = %D%/fuzz_http_head %D%/fuzz_http_body %D%/fuzz_sse \
+	%D%/fuzz_json_read %D%/fuzz_url
+noinst_PROGRAMS += $(fuzz_programs)
+
+%C%_fuzz_http_head_SOURCES = %D%/fuzz_http_head.c
+%C%_fuzz_http_head_LDADD = $(fuzz_libs)
+%C%_fuzz_http_head_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_http_body_SOURCES = %D%/fuzz_http_body.c
+%C%_fuzz_http_body_LDADD = $(fuzz_libs)
+%C%_fuzz_http_body_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_sse_SOURCES = %D%/fuzz_sse.c
+%C%_fuzz_sse_LDADD = $(fuzz_libs)
+%C%_fuzz_sse_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_json_read_SOURCES = %D%/fuzz_json_read.c %D%/json_oracle.c
+%C%_fuzz_json_read_LDADD = $(fuzz_libs)
+%C%_fuzz_json_read_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_url_SOURCES = %D%/fuzz_url.c
+%C%_fuzz_url_LDADD = $(fuzz_libs)
+%C%_fuzz_url_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif

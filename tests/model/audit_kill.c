@@ -1,0 +1,301 @@
+/*
+ * audit_kill -- writers, an auditor that is killed again and again, and a
+ * PostgreSQL that crashes now and then: no record is lost or doubled.
+ *
+ * This program plays the master. OMNI2_AUDIT_KILLS: how often (100);
+ * OMNI2_AUDIT_SYNC: async, journal or fsync (each in turn, a third of the
+ * kills each). Prints what it measured.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "audit/auditor_int.h"
+#include "audit/emit.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "pgtest.h"
+#include "shm/gen.h"
+#include "shm/slot.h"
+#include "store/store.h"
+
+#define WRITERS		4
+#define FIRST_SLOT	8
+#define SEGMENT_BYTES	(1 << 20)
+
+struct progress {
+	_Atomic int	stop;
+	_Atomic long	sent[WRITERS], failed[WRITERS];
+	_Atomic int	mode;
+};
+
+static struct shm shm;
+static struct progress *progress;
+static int pipe_fd[2];
+static const char *conninfo;
+
+static void
+check(bool ok, const char *what, const struct err *e)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "FAILED: %s: %s\n", what, e == NULL ? "" : e->text);
+	if (progress != NULL)
+		atomic_store(&progress->stop, 1);
+	exit(1);
+}
+
+static unsigned
+any(unsigned n)
+{
+	uint32_t r;
+
+	random_bytes(&r, sizeof(r));
+	return r % n;
+}
+
+static void
+pause_ms(unsigned ms)
+{
+	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+static void
+publish_conf(enum audit_sync sync)
+{
+	size_t size;
+	int b = shm_gen_free(&shm, SNAP_CONF);
+	struct conf *c;
+
+	check(b >= 0, "a free configuration buffer", NULL);
+	c = shm_gen_buffer(&shm, SNAP_CONF, b, &size);
+	check(size >= sizeof(*c), "configuration buffer", NULL);
+	conf_defaults(c);
+	snprintf(c->state_dir, sizeof(c->state_dir), "%s", pgtest_dir());
+	snprintf(c->node, sizeof(c->node), "testnode");
+	snprintf(c->database_url, sizeof(c->database_url), "%s", conninfo);
+	snprintf(c->token_secret, sizeof(c->token_secret),
+	    "a secret of at least 32 characters");
+	c->audit_sync = sync;
+	c->drain_timeout_ms = 60000;
+	shm_gen_publish(&shm, SNAP_CONF, b);
+	atomic_store(&progress->mode, (int)sync);
+}
+
+/* Records of all sizes: one in eight may be of several frames. */
+static void
+write_one(struct audit_emitter *em, int w, long n)
+{
+	static char args[60000];
+	char principal[32], object[32];
+	struct audit_record r = {
+		.node = SPAN_LIT("testnode"), .org = SPAN_LIT("default"),
+		.method = SPAN_LIT("tools/call"), .server = SPAN_LIT("s1"),
+		.role = SPAN_LIT("developer"), .client = SPAN_LIT("127.0.0.1"),
+		.rule = SPAN_LIT("role"), .http_status = 200,
+	};
+	size_t len = n % 64 == 0 ? any(sizeof(args) - 3) :
+	    n % 8 == 0 ? any(12000) : any(600);
+	struct err e = { 0 };
+
+	args[0] = '"';
+	memset(args + 1, 'a' + w, len);
+	args[len + 1] = '"';
+	snprintf(principal, sizeof(principal), "writer%d@example.com", w);
+	snprintf(object, sizeof(object), "%ld", n);
+	r.principal = span_str(principal);
+	r.object = span_str(object);
+	r.arguments = span_make(args, len + 2);
+	r.wall_us = clock_wall_us();
+	audit_record_id(r.id, r.wall_us);
+	if (audit_emit(em, &r, (enum audit_sync)atomic_load(&progress->mode),
+	    clock_mono_ms() + 30000, &e) < 0) {
+		fprintf(stderr, "writer %d: %s\n", w, e.text);
+		atomic_fetch_add(&progress->failed[w], 1);
+	}
+}
+
+static pid_t
+start_writer(int w)
+{
+	pid_t pid = fork();
+	struct audit_emitter em;
+	long n;
+
+	if (pid != 0)
+		return pid;
+	close(pipe_fd[0]);
+	shm.slot = (uint32_t)(FIRST_SLOT + w);
+	audit_emitter_init(&em, &shm, pipe_fd[1], shm.slot);
+	for (n = 0; !atomic_load(&progress->stop); n++) {
+		write_one(&em, w, n);
+		atomic_store(&progress->sent[w], n + 1);
+		if (n % 8 == 0)
+			pause_ms(2);
+	}
+	_exit(0);
+}
+
+static pid_t
+start_auditor(void)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	close(pipe_fd[1]);
+	shm.slot = shm_kind_first(KIND_AUDITOR);
+	log_init("auditor");
+	_exit(auditor_run(&shm, shm.slot, pipe_fd[0], SEGMENT_BYTES));
+}
+
+static struct db *
+open_db(void)
+{
+	struct err e = { 0 };
+	struct db *db = db_open(conninfo, 60000, &e);
+
+	check(db != NULL, "database", &e);
+	return db;
+}
+
+static long
+query_number(struct db *db, const char *sql)
+{
+	struct err e = { 0 };
+	struct db_result *r = db_query(db, &e, sql, 0, NULL);
+	long n;
+
+	check(r != NULL, sql, &e);
+	n = (long)db_int(r, 0, 0);
+	db_result_free(&r);
+	return n;
+}
+
+static void
+prepare(void)
+{
+	struct shm_sizes sizes = { .slots = 32, .perm_entries = 64,
+		.rate_principals = 64, .connections = 16,
+		.rate_window_ms = 3600000, .conf_size = sizeof(struct conf),
+		.policy_size = 4096, .catalog_size = 4096 };
+	struct err e = { 0 };
+	struct buf out;
+	struct db *db;
+
+	conninfo = pgtest_start();
+	check(shm_create(&shm, &sizes, &e) == 0, "shm", &e);
+	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check(progress != MAP_FAILED, "mmap", NULL);
+	check(pipe2(pipe_fd, O_CLOEXEC) == 0 &&
+	    fcntl(pipe_fd[1], F_SETFL, O_NONBLOCK) == 0, "pipe", NULL);
+	publish_conf(AUDIT_SYNC_ASYNC);
+	buf_init(&out, 65536);
+	db = open_db();
+	check(store_migrate(db, pgtest_source("sql"), &out, &e) == 0,
+	    "migrate", &e);
+	db_close(&db);
+	buf_free(&out);
+}
+
+static void
+kill_often(int kills)
+{
+	pid_t auditor = start_auditor();
+	int i, status;
+
+	for (i = 0; i < kills; i++) {
+		pause_ms(5 + any(60));
+		kill(auditor, SIGKILL);
+		waitpid(auditor, &status, 0);
+		check(WIFSIGNALED(status), "the auditor ended by itself",
+		    NULL);
+		if (i == kills / 3)
+			publish_conf(AUDIT_SYNC_JOURNAL);
+		if (i == 2 * kills / 3)
+			publish_conf(AUDIT_SYNC_FSYNC);
+		auditor = start_auditor();
+		if (i % 30 == 15) {
+			pgtest_stop(1);
+			pause_ms(any(300));
+			pgtest_again();
+		}
+	}
+	atomic_store(&progress->stop, 1);
+	for (i = 0; i < WRITERS; i++)
+		check(wait(&status) > 0 && WIFEXITED(status) &&
+		    WEXITSTATUS(status) == 0, "a writer", NULL);
+	/* Now it ends in peace. */
+	kill(auditor, SIGTERM);
+	check(waitpid(auditor, &status, 0) == auditor && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0, "the auditor's end", NULL);
+}
+
+static void
+judge(void)
+{
+	long sent = 0, failed = 0, rows, distinct, findings, i;
+	const struct shm_audit *a = shm_audit(&shm);
+	struct err e = { 0 };
+	struct buf out;
+	char dir[128];
+	struct db *db = open_db();
+
+	for (i = 0; i < WRITERS; i++) {
+		sent += progress->sent[i];
+		failed += progress->failed[i];
+	}
+	rows = query_number(db, "SELECT count(*) FROM omni2.audit_log");
+	distinct = query_number(db, "SELECT count(*) FROM (SELECT DISTINCT "
+	    "principal, object FROM omni2.audit_log) x");
+	printf("%ld records sent, %ld refused, %ld rows, %ld distinct, "
+	    "%ld rejected, %llu damaged\n", sent, failed, rows, distinct,
+	    query_number(db, "SELECT count(*) FROM omni2.audit_rejected"),
+	    (unsigned long long)a->damaged);
+	buf_init(&out, 1 << 20);
+	snprintf(dir, sizeof(dir), "%s/journal", pgtest_dir());
+	findings = audit_verify_signed(db, dir,
+	    "a secret of at least 32 characters", &out, &e);
+	printf("verify: %ld findings %s\n%.*s", findings, e.text,
+	    SPAN_FMT(buf_span(&out)));
+	check(failed == 0 && rows == sent && distinct == sent, "0 lost, "
+	    "0 doubled", NULL);
+	check(findings == 0, "verify", &e);
+	check(a->damaged == 0, "nothing damaged", NULL);
+	check(query_number(db, "SELECT count(*) FROM omni2.audit_rejected")
+	    == 0, "nothing rejected", NULL);
+	db_close(&db);
+	buf_free(&out);
+}
+
+int
+main(void)
+{
+	const char *env = getenv("OMNI2_AUDIT_KILLS");
+	int kills = env == NULL ? 100 : (int)strtol(env, NULL, 10), i;
+	int64_t begin_ms;
+
+	prepare();
+	begin_ms = clock_mono_ms();
+	for (i = 0; i < WRITERS; i++)
+		start_writer(i);
+	kill_often(kills);
+	printf("%d kills in %lld ms\n", kills,
+	    (long long)(clock_mono_ms() - begin_ms));
+	judge();
+	return 0;
+}

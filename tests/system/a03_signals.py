@@ -1,0 +1,161 @@
+"""Reload, drain, and what is left when the master or a worker is killed."""
+import os
+import signal
+import threading
+import time
+
+from harness import check, is_open, same, still_alive, wait_for
+from servers import http_server
+
+
+class Setting:
+    def __init__(self, env):
+        self.up = env.c_upstream()
+        self.g = env.gateway({"mcps": [http_server("perf", self.up.url)]})
+        self.g.user("ann@example.com", "power_user", "--allow-all",
+                    "--limit", "0")
+        wait_for(lambda: "perf__echo" in self.open().names(), 10, "discovery")
+
+    def open(self):
+        return self.g.client("ann@example.com").initialize()
+
+
+def setup(env):
+    return Setting(env)
+
+
+def test_reload_good(_env, it):
+    g = it.g
+    c = it.open()
+    g.config["mcps"].append(http_server("second", it.up.url))
+    g.write_config()
+    g.reload()
+    wait_for(lambda: "second__echo" in it.open().names(), 5, "new server")
+    check(c.call("second__echo").is_ok, "call on the old connection")
+
+
+def test_reload_bad_changes_nothing(_env, it):
+    g = it.g
+    c = it.open()
+    good = open(g.conf, encoding="utf-8").read()
+    mark = len(g.log_text())
+    g.write_config(good.replace('"second"', '"sec__ond"'))
+    g.reload()
+    g.wait_log("sec__ond", after=mark)
+    check(c.call("second__echo").is_ok, "old configuration")
+    check("second__echo" in it.open().names(), "old list")
+    g.write_config("{[")
+    g.reload()
+    g.ctl_run("check")
+    check(c.call("second__echo").is_ok, "old configuration again")
+    g.write_config(good)
+
+
+def test_reload_by_control_program(_env, it):
+    g = it.g
+    g.config["mcps"].pop()
+    g.write_config()
+    g.ctl("reload")
+    wait_for(lambda: "second__echo" not in it.open().names(), 5, "removed")
+    g.config["mcps"][0]["nonsense"] = 1
+    g.write_config()
+    done = g.ctl_run("reload")
+    same(done.returncode, 1, f"reload of a bad file: {done}")
+    check("nonsense" in done.stdout + done.stderr, done)
+    del g.config["mcps"][0]["nonsense"]
+    g.write_config()
+
+
+def test_dead_worker_is_replaced(_env, it):
+    g = it.g
+    c = it.open()
+    for _ in range(5):
+        workers = g.roles()["worker"]
+        victim = workers[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda v=victim, w=workers: v not in g.roles()["worker"] and
+                 len(g.roles()["worker"]) >= min(len(w), 4), 3, "respawn")
+        check(c.call("perf__echo").is_ok, "call after the death of a worker")
+
+
+def test_every_child_is_replaced(_env, it):
+    g = it.g
+    for role in ("poller", "auditor", "stdiod", "keeper"):
+        old = g.roles()[role][0]
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda r=role, o=old: g.roles().get(r, [o])[0] != o, 5,
+                 f"new {role}")
+        wait_for(lambda: it.open().call("perf__echo").is_ok, 5,
+                 f"call after the death of the {role}")
+
+
+def test_stuck_worker_is_replaced(env):
+    """A stopped worker costs its own connection only; the watchdog ends it."""
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)],
+                     "server": {"workers": {"watchdog": "2s"}}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    job = threading.Thread(target=lambda: g.client(
+        "ann@example.com").initialize().call("perf__echo", {"delay_ms": 60000}),
+        daemon=True)
+    job.start()
+    busy = wait_for(lambda: [
+        p for p in g.ctl_json("status")["processes"]
+        if p["role"] == "worker" and p["state"] not in ("idle", "free") and
+        up.count()["now"]], 5, "a busy worker")[0]["pid"]
+    os.kill(int(busy), signal.SIGSTOP)
+    check(c.call("perf__echo").is_ok, "other workers")
+    wait_for(lambda: int(busy) not in g.roles()["worker"], 12, "watchdog")
+    check(c.call("perf__echo").is_ok, "afterwards")
+
+
+def test_drain(env):
+    """SIGTERM lets the call in flight finish; new connections are refused."""
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)]})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    got = []
+    job = threading.Thread(target=lambda: got.append(
+        c.call("perf__echo", {"delay_ms": 1500})))
+    job.start()
+    wait_for(lambda: up.count()["now"] == 1, 5, "call in flight")
+    start = time.monotonic()
+    g.stop()
+    took = time.monotonic() - start
+    job.join()
+    check(got and got[0].is_ok, f"the call in flight: {got}")
+    check(took < 5, f"the drain took {took:.1f} s")
+    same(up.count()["calls"], 1, "calls")
+
+
+def test_drain_has_an_end(env):
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url, timeout_seconds=60)],
+                     "server": {"drain_timeout": "1s"}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    job = threading.Thread(target=lambda: c.call(
+        "perf__echo", {"delay_ms": 50000}), daemon=True)
+    job.start()
+    wait_for(lambda: up.count()["now"] == 1, 5, "call in flight")
+    start = time.monotonic()
+    g.stop()
+    check(time.monotonic() - start < 6, "drain_timeout was not kept")
+
+
+def test_killed_master_takes_all_with_it(_env, it):
+    g = it.g
+    c = it.open()
+    check(c.call("perf__echo").is_ok, "before")
+    tree = g.kill()
+    wait_for(lambda: not still_alive(tree), 1.0, "children gone within 1 s")
+    same(is_open(g.port), False, "port")
+    start = time.monotonic()
+    g.start()
+    check(time.monotonic() - start < 4, "start after SIGKILL is slow")
+    check(it.open().call("perf__echo").is_ok, "after the new start")

@@ -1,0 +1,136 @@
+"""PostgreSQL goes away: calls go on, nothing is lost, unknown keys are not let
+in; it comes back: everything arrives once."""
+import os
+import signal
+import time
+
+from harness import Client, check, descendants, http_get, same, wait_for
+from load import Load, compare
+from servers import http_server
+
+LIMIT_S = 240
+
+
+def make(env, start=True, **more):
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)], **more},
+                    start=start)
+    g.up = up
+    if start:
+        g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+        g.user("con@example.com", "contractor", "--allow-all")
+        wait_for(lambda: "perf__echo" in g.client("ann@example.com")
+                 .initialize().names(), 10, "discovery")
+    return g
+
+
+def outage(env, g, stop, start, seconds):
+    load = Load(g)
+    load.go_on()
+    stop()
+    end = time.monotonic() + seconds
+    wait_for(lambda: g.health("/health/ready") == 503, 15, "not ready")
+    same(g.health("/health/live"), 200, "live")
+    r = Client(g.port, "omni2_" + "A" * 43).request("tools/list")
+    check(r.status in (401, 503), f"unknown key: {r}")
+    con = g.client("con@example.com").initialize()
+    same(sum(con.call("perf__echo").is_ok for _ in range(22)), 20,
+         "limits without the database")
+    during = len(load.answered)
+    wait_for(lambda: time.monotonic() > end, seconds + 5, "the outage")
+    check(len(load.answered) > during + 100, "calls during the outage")
+    start()
+    wait_for(lambda: g.health("/health/ready") == 200, 10, "ready again")
+    after = len(load.answered)
+    wait_for(lambda: len(load.answered) > after + 200, 10, "load afterwards")
+    load.stop()
+    same(load.failed, [], "failed calls")
+    compare(g, load)
+    print(f"   | {len(load.answered)} calls, slowest {load.slowest * 1e3:.0f} ms")
+
+
+def test_stopped_under_load(env):
+    g = make(env)
+    outage(env, g, lambda: env.pg.stop("immediate"), env.pg.start,
+           8 if env.quick else 60)
+
+
+def test_hanging_under_load(env):
+    """The database does not refuse, it says nothing."""
+    g = make(env)
+    pid = env.pg.pid()
+    tree = [pid]
+
+    def stop():
+        tree[:] = list(descendants(pid))
+        for p in tree:
+            os.kill(p, signal.SIGSTOP)
+
+    def start():
+        for p in tree:
+            os.kill(p, signal.SIGCONT)
+
+    load = Load(g)
+    try:
+        wait_for(lambda: len(load.answered) > 200, 10, "load")
+        stop()
+        before = len(load.answered)
+        end = time.monotonic() + (5 if env.quick else 15)
+        wait_for(lambda: time.monotonic() > end, 30, "the hang")
+        check(len(load.answered) > before + 200, "calls during the hang")
+    finally:
+        start()
+    after = len(load.answered)
+    wait_for(lambda: len(load.answered) > after + 200, 10, "load afterwards")
+    load.stop()
+    same(load.failed, [], "failed calls")
+    compare(g, load)
+
+
+def test_backend_is_killed(env):
+    """SIGKILL of one backend makes PostgreSQL end all sessions."""
+    g = make(env)
+    load = Load(g)
+    for _ in range(3):
+        mark = len(load.answered)
+        wait_for(lambda m=mark: len(load.answered) > m + 150, 10, "load")
+        pids = env.pg.query(
+            "SELECT pid FROM pg_stat_activity WHERE datname = "
+            f"'{g.database}' AND pid <> pg_backend_pid()")
+        if pids:
+            os.kill(int(pids[0][0]), signal.SIGKILL)
+    mark = len(load.answered)
+    wait_for(lambda: len(load.answered) > mark + 200, 10, "load")
+    load.stop()
+    same(load.failed, [], "failed calls")
+    compare(g, load)
+
+
+def test_down_at_start(env):
+    g = make(env)
+    key = g.key("ann@example.com")
+    g.stop()
+    env.pg.stop("immediate")
+    g.start(ready=False)
+    wait_for(lambda: g.health("/health/live") == 200, 10, "live")
+    same(g.health("/health/ready"), 503, "ready")
+    status, _, body = http_get(g.port, "/health/ready")
+    check(b"atabase" in body, body)
+    r = Client(g.port, key).request("tools/list")
+    same(r.status, 503, f"a key nobody can look up: {r}")
+    check("retry-after" in r.headers, r.headers)
+    env.pg.start()
+    wait_for(lambda: g.health("/health/ready") == 200, 8, "ready")
+    wait_for(lambda: g.client("ann@example.com").initialize().call(
+        "perf__echo").is_ok, 8, "calls")
+
+
+def test_revocation_in_the_database(env):
+    """A key revoked behind the back of omni2ctl is refused within 5 s."""
+    g = make(env)
+    c = g.client("con@example.com").initialize()
+    check(c.call("perf__echo").is_ok, "before")
+    number = g.ctl_json("key", "list", "con@example.com")[0]["id"]
+    env.pg.query(f"UPDATE omni2.api_keys SET revoked_at = now() "
+                 f"WHERE id = {number}", g.database)
+    wait_for(lambda: c.call("perf__echo").status == 401, 5, "revoked")
