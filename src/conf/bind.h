@@ -88,7 +88,7 @@ int	bind_enum(struct bind *, const struct yaml_node *, const char *path,
 	    const char *names, int *out);
 /* A text without control characters, at most max bytes, not empty. */
 int	bind_text(struct bind *, const struct yaml_node *, const char *path,
-	    size_t max, char **out);		/* replaces a malloc'ed string */
+	    size_t max, char **out);	/* replaces a malloc'ed string */
 /* The same, with line breaks and empty texts, for descriptions. */
 int	bind_prose(struct bind *, const struct yaml_node *, const char *path,
 	    size_t max, char **out);

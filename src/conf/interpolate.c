@@ -98,8 +98,8 @@ expand_braces(struct expand *x, const char **p)
 	size_t n = name_length(start);
 
 	if (end == NULL)
-		return fail(x, "\"${\" without \"}\"; write $$ for a dollar sign",
-		    NULL);
+		return fail(x, "\"${\" without \"}\"; write $$ for a dollar "
+		    "sign", NULL);
 	*p = end + 1;
 	if (n == 0 || n >= sizeof(name))
 		return fail(x, "\"${\" without a variable name; write $$ for a "

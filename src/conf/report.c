@@ -15,6 +15,25 @@
 #include "base/arena.h"
 #include "base/log.h"
 
+static char *format(const char *, va_list)
+		    __attribute__((format(printf, 1, 0)));
+
+static char *
+format(const char *fmt, va_list ap)
+{
+	char *text;
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	ASSERT_ALWAYS(n >= 0);
+	text = xmalloc((size_t)n + 1);
+	vsnprintf(text, (size_t)n + 1, fmt, ap);
+	return text;
+}
+
 void
 conf_report_add(struct conf_report *r, bool is_error, const char *file,
     int line, int column, const char *fmt, ...)
@@ -31,8 +50,7 @@ conf_report_add(struct conf_report *r, bool is_error, const char *file,
 	m->line = line;
 	m->column = column;
 	va_start(ap, fmt);
-	if (vasprintf(&m->text, fmt, ap) < 0)
-		die_sys("conf report");
+	m->text = format(fmt, ap);
 	va_end(ap);
 	if (is_error)
 		r->errors++;

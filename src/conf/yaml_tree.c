@@ -28,7 +28,7 @@ struct walk {
 struct frame {
 	const yaml_node_t	*src;
 	struct yaml_node	*dst;
-	size_t			 i;		/* next child; key, value, key... */
+	size_t			 i;	/* next child; key, value, key... */
 };
 
 static int
@@ -97,7 +97,8 @@ child_at(yaml_document_t *doc, const yaml_node_t *src, size_t i)
 		return yaml_document_get_node(doc,
 		    src->data.sequence.items.start[i]);
 	pair = &src->data.mapping.pairs.start[i / 2];
-	return yaml_document_get_node(doc, i % 2 == 0 ? pair->key : pair->value);
+	return yaml_document_get_node(doc,
+	    i % 2 == 0 ? pair->key : pair->value);
 }
 
 static bool
@@ -262,8 +263,8 @@ build(struct walk *w, const yaml_node_t *root)
 			continue;
 		if (depth == YAML_DEPTH_MAX) {
 			conf_report_add(w->report, true, w->file, child->line,
-			    child->column, "nested deeper than %d levels, or an "
-			    "alias that contains itself", YAML_DEPTH_MAX);
+			    child->column, "nested deeper than %d levels, or "
+			    "an alias that contains itself", YAML_DEPTH_MAX);
 			return NULL;
 		}
 		stack[depth++] = (struct frame){ src, child, 0 };

@@ -37,8 +37,8 @@ struct yaml_node {
 	bool		   bad;		/* reported already; use nothing of it */
 	const char	  *file;	/* borrowed from the caller */
 	int		   line, column;	/* from 1 */
-	char		  *text;	/* scalar: its value; no NUL inside */
-	const char	  *raw;		/* scalar: as written in the file, without
+	char		  *text;	/* scalar: value; no NUL inside */
+	const char	  *raw;		/* scalar: as it is in the file, without
 					 * values of the environment */
 	struct yaml_pair  *pair;	/* map */
 	struct yaml_node **item;	/* list */
@@ -48,7 +48,7 @@ struct yaml_node {
 
 struct yaml_doc {
 	struct yaml_node *root;		/* NULL: could not be read */
-	struct yaml_node *scalars;	/* all values, not keys, linked by next */
+	struct yaml_node *scalars;	/* all values, no keys; by next */
 };
 
 /*

@@ -1,8 +1,35 @@
 /*
- * q_servers -- removal of servers. (Writing one is in q_users.c beside the
- * users, with which it shares its rules about rows of the file.)
+ * q_servers -- servers that are added and removed at run time.
  */
+#include "base/json_write.h"
 #include "store/store_int.h"
+
+int
+store_server_put(struct db *db, const struct model_server *s, bool only_new,
+    struct err *e)
+{
+	const struct store_put put = { .org = s->org, .name = s->name,
+		.kind = "server", .only_new = only_new,
+		.upsert = store_servers_upsert,
+		.find = "SELECT s.source FROM omni2.mcp_servers s "
+		    "JOIN omni2.organisations o ON o.id = s.org_id "
+		    "WHERE o.name = $1 AND s.name = $2 "
+		    "AND s.namespace_id IS NULL FOR UPDATE OF s" };
+	struct model_server row = *s;
+	struct json_out o;
+	struct buf json;
+	int rv;
+
+	row.origin.source = SOURCE_DB;
+	buf_init(&json, STORE_ROW_MAX);
+	json_out_init(&o, &json);
+	json_array_begin(&o, NULL);
+	store_server_json(&o, &row);
+	json_array_end(&o);
+	rv = store_put(db, &put, &json, e);
+	buf_free(&json);
+	return rv;
+}
 
 int
 store_server_remove(struct db *db, const char *org, const char *name,

@@ -10,9 +10,7 @@
 #include "base/json_write.h"
 #include "store/store_int.h"
 
-#define USER_JSON_MAX	(4u << 20)
-
-/* source of the row, or "" when there is none: -1 error. */
+/* The source of the row, or "" when there is none. */
 static int
 source_of(struct db *db, const char *sql, const char *org, const char *name,
     char out[8], struct err *e)
@@ -73,65 +71,44 @@ check_row(const char *source, bool only_new, const char *kind,
 }
 
 int
-store_user_put(struct db *db, const struct model_user *u, bool only_new,
+store_put(struct db *db, const struct store_put *p, struct buf *row,
     struct err *e)
 {
-	struct model_user row = *u;
 	struct store_tx tx;
-	struct json_out o;
-	struct buf json;
 	char source[8];
 	int rv = -1;
 
+	if (store_tx_begin(db, &tx, e) < 0)
+		return -1;
+	if (check_org(db, p->org, e) == 0 &&
+	    source_of(db, p->find, p->org, p->name, source, e) == 0 &&
+	    check_row(source, p->only_new, p->kind, p->name, e) == 0)
+		rv = put_row(db, row, p->upsert, e);
+	return store_tx_end(db, &tx, rv, e);
+}
+
+int
+store_user_put(struct db *db, const struct model_user *u, bool only_new,
+    struct err *e)
+{
+	const struct store_put put = { .org = u->org, .name = u->email,
+		.kind = "user", .only_new = only_new,
+		.upsert = store_users_upsert,
+		.find = "SELECT u.source FROM omni2.users u "
+		    "JOIN omni2.organisations o ON o.id = u.org_id "
+		    "WHERE o.name = $1 AND u.email = $2 FOR UPDATE OF u" };
+	struct model_user row = *u;
+	struct json_out o;
+	struct buf json;
+	int rv;
+
 	row.origin.source = SOURCE_DB;
-	buf_init(&json, USER_JSON_MAX);
+	buf_init(&json, STORE_ROW_MAX);
 	json_out_init(&o, &json);
 	json_array_begin(&o, NULL);
 	store_user_json(&o, &row);
 	json_array_end(&o);
-	if (store_tx_begin(db, &tx, e) < 0)
-		goto out;
-	if (check_org(db, u->org, e) == 0 &&
-	    source_of(db, "SELECT u.source FROM omni2.users u "
-	    "JOIN omni2.organisations o ON o.id = u.org_id "
-	    "WHERE o.name = $1 AND u.email = $2 FOR UPDATE OF u",
-	    u->org, u->email, source, e) == 0 &&
-	    check_row(source, only_new, "user", u->email, e) == 0)
-		rv = put_row(db, &json, store_users_upsert, e);
-	rv = store_tx_end(db, &tx, rv, e);
-out:
-	buf_free(&json);
-	return rv;
-}
-
-int
-store_server_put(struct db *db, const struct model_server *s, bool only_new,
-    struct err *e)
-{
-	struct model_server row = *s;
-	struct store_tx tx;
-	struct json_out o;
-	struct buf json;
-	char source[8];
-	int rv = -1;
-
-	row.origin.source = SOURCE_DB;
-	buf_init(&json, USER_JSON_MAX);
-	json_out_init(&o, &json);
-	json_array_begin(&o, NULL);
-	store_server_json(&o, &row);
-	json_array_end(&o);
-	if (store_tx_begin(db, &tx, e) < 0)
-		goto out;
-	if (check_org(db, s->org, e) == 0 &&
-	    source_of(db, "SELECT s.source FROM omni2.mcp_servers s "
-	    "JOIN omni2.organisations o ON o.id = s.org_id "
-	    "WHERE o.name = $1 AND s.name = $2 AND s.namespace_id IS NULL "
-	    "FOR UPDATE OF s", s->org, s->name, source, e) == 0 &&
-	    check_row(source, only_new, "server", s->name, e) == 0)
-		rv = put_row(db, &json, store_servers_upsert, e);
-	rv = store_tx_end(db, &tx, rv, e);
-out:
+	rv = store_put(db, &put, &json, e);
 	buf_free(&json);
 	return rv;
 }

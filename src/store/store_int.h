@@ -37,4 +37,14 @@ extern const char store_servers_upsert[];
 extern const char store_roles_upsert[];
 extern const char store_users_upsert[];
 
+/* Writes one row of source 'db': refuses if the row is the file's, or is
+ * there and only_new. find: the SELECT of its source by $1 org, $2 name. */
+#define STORE_ROW_MAX	(4u << 20)
+struct store_put {
+	const char	*org, *name, *kind, *find, *upsert;
+	bool		 only_new;
+};
+int	store_put(struct db *, const struct store_put *, struct buf *row,
+	    struct err *);
+
 #endif

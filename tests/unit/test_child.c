@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -252,9 +253,11 @@ test_user(void **state)
 static void
 test_dies_with_parent(void **state)
 {
+	char seconds[] = "60";		/* it does not look at its input */
+	char *args[] = { seconds, NULL };
 	struct child_user u = { .is_set = false };
-	struct child_spec s = { .name = "x", .command = "/bin/cat", .cwd = "",
-	    .args = no_strings, .env = no_strings, .user = &u };
+	struct child_spec s = { .name = "x", .command = "sleep", .cwd = "",
+	    .args = args, .env = no_strings, .user = &u };
 	struct err e;
 	struct child c;
 	int fd[2], status;
@@ -263,6 +266,7 @@ test_dies_with_parent(void **state)
 
 	if (geteuid() == 0)
 		assert_int_equal(child_user_find(&u, "nobody", &e), 0);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	assert_int_equal(pipe(fd), 0);
 	if ((pid = fork()) == 0) {
 		if (child_spawn(&s, &c, &e) < 0 || outcome(&s, &c, &e) != 1)
@@ -270,14 +274,17 @@ test_dies_with_parent(void **state)
 		if (write(fd[1], &c.pid, sizeof(c.pid)) < 0)
 			_exit(1);
 		raise(SIGKILL);
+		_exit(1);
 	}
 	close(fd[1]);
 	assert_int_equal(read(fd[0], &c.pid, sizeof(c.pid)), sizeof(c.pid));
 	assert_int_equal(read(fd[0], &byte, 1), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSIGNALED(status));
-	while (kill(c.pid, 0) == 0)
-		fdio_wait(-1, 0, clock_mono_ms() + 1);
+	/* It was adopted, so that what ended it can be seen. */
+	assert_int_equal(waitpid(c.pid, &status, 0), c.pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGKILL);
 	close(fd[0]);
 }
 

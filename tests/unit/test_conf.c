@@ -249,16 +249,7 @@ test_servers(void **state)
 	    "      dba: {allow_only: [get_*, '[ab]*']}\n"
 	    "      qa: {deny: [x]}\n"
 	    "      analyst: {allow_all_except: []}\n"
-	    "    rate_limit: {requests_per_minute: 60, burst: 10}\n"
-	    "  - name: files\n"
-	    "    protocol: stdio\n"
-	    "    command: /usr/bin/files-mcp\n"
-	    "    args: [--root, '']\n"
-	    "    env: {HOME: /var/empty, EMPTY: ''}\n"
-	    "    cwd: /srv\n"
-	    "  - {name: s, protocol: sse, url: 'http://s/'}\n"
-	    "  - {name: w, protocol: ws, url: 'wss://w/'}\n"
-	    "  - {name: h, protocol: http-streamable, url: 'http://[::1]:1/'}\n");
+	    "    rate_limit: {requests_per_minute: 60, burst: 10}\n");
 	s = model_find_server(&model, "default", "oracle_mcp");
 	assert_non_null(s);
 	assert_string_equal(s->origin.file, "test.yaml");
@@ -282,6 +273,24 @@ test_servers(void **state)
 	assert_int_equal(s->burst, 10);
 	assert_int_equal(s->max_attempts, 2);
 	assert_int_equal(s->retry_delay_ms, 1000);
+}
+
+static void
+test_transports(void **state)
+{
+	const struct model_server *s;
+
+	load_clean("mcps:\n"
+	    "  - name: files\n"
+	    "    protocol: stdio\n"
+	    "    command: /usr/bin/files-mcp\n"
+	    "    args: [--root, '']\n"
+	    "    env: {HOME: /var/empty, EMPTY: ''}\n"
+	    "    cwd: /srv\n"
+	    "  - {name: s, protocol: sse, url: 'http://s/'}\n"
+	    "  - {name: w, protocol: ws, url: 'wss://w/'}\n"
+	    "  - {name: h, protocol: http-streamable,\n"
+	    "     url: 'http://[::1]:1/'}\n");
 	s = model_find_server(&model, "default", "files");
 	assert_int_equal(s->transport, TRANSPORT_STDIO);
 	assert_true(s->enabled);
@@ -290,9 +299,9 @@ test_servers(void **state)
 	assert_string_equal(s->env.v[0], "HOME=/var/empty");
 	assert_string_equal(s->env.v[1], "EMPTY=");
 	assert_string_equal(s->cwd, "/srv");
-	assert_int_equal(model.server[2].transport, TRANSPORT_SSE);
-	assert_int_equal(model.server[3].transport, TRANSPORT_WEBSOCKET);
-	assert_int_equal(model.server[4].transport, TRANSPORT_HTTP);
+	assert_int_equal(model.server[1].transport, TRANSPORT_SSE);
+	assert_int_equal(model.server[2].transport, TRANSPORT_WEBSOCKET);
+	assert_int_equal(model.server[3].transport, TRANSPORT_HTTP);
 }
 
 static void
@@ -687,7 +696,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_golden), T(test_defaults), T(test_settings),
-		T(test_global), T(test_servers), T(test_authentication),
+		T(test_global), T(test_servers), T(test_transports),
+		T(test_authentication),
 		T(test_users), T(test_roles), T(test_secret_files),
 		T(test_missing_main_file), T(test_memory_only),
 		T(test_no_injection), T(test_diff), T(test_suggest),

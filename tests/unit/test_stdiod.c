@@ -2,6 +2,8 @@
  * test_stdiod -- stdiod from outside: frames in, frames out, processes seen in
  * /proc. The servers are stdio_server.py, which can be hostile in many ways.
  */
+#include <sys/prctl.h>
+
 #include "stdio_test.h"
 
 enum { PLAIN = 1, MODERN, FUTURE, REFUSES, MUTE, DIES, DEAF, STUBBORN, SILENT, ENV,
@@ -738,8 +740,9 @@ test_killed(void **state)
 {
 	int64_t pid, stubborn;
 	struct reply r;
-	int fd;
+	int fd, status;
 
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	stdiod_start();
 	fd = client_connect();
 	r = call(fd, PLAIN, "describe", "{}");
@@ -750,8 +753,11 @@ test_killed(void **state)
 	free(r.body);
 	kill(stdiod_pid, SIGKILL);
 	assert_true(WIFSIGNALED(stdiod_wait()));
-	WAIT_FOR(kill((pid_t)pid, 0) < 0 && errno == ESRCH);
-	WAIT_FOR(kill((pid_t)stubborn, 0) < 0 && errno == ESRCH);
+	/* They were adopted, so that what ended them can be seen. */
+	assert_int_equal(waitpid((pid_t)pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_int_equal(waitpid((pid_t)stubborn, &status, 0), stubborn);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	close(fd);
 }
 
