@@ -5,7 +5,9 @@
  * shm_protect() right after it; omni2ctl runs shm_attach(). Nothing here
  * knows the protocols inside the zones.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
+#endif
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libconf.a
 %C%_libconf_a_SOURCES = \
-	%D%/conf.h %D%/model.h %D%/keys.def %D%/roles.def %D%/inert.def \
+	%D%/conf.h %D%/model.h %D%/model_forms.h \
+	%D%/keys.def %D%/roles.def %D%/inert.def \
 	%D%/keys.h %D%/keys.c \
 	%D%/yaml_tree.h %D%/yaml_tree.c \
 	%D%/interpolate.h %D%/interpolate.c \

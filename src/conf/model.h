@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct conf_report;
+#include "conf/model_forms.h"
 
 /* Requests an hour of a role that says nothing itself. */
 #define MODEL_REQUESTS_PER_HOUR	30
@@ -196,21 +196,5 @@ struct model_user   *model_find_user(const struct model *, const char *org,
  * be called again after the rows of the database were added.
  */
 void	model_add_seed_roles(struct model *);
-/* allowed_mcps and restrictions as JSON text, as the database stores them. */
-char	*model_grants_to_json(const struct model_grants *);	/* malloc */
-int	model_grants_from_json(struct model_grants *, const char *json,
-	    char *why, size_t why_size);
-char	*model_restrictions_to_json(const struct model_server *);
-int	model_restrictions_from_json(struct model_server *, const char *json,
-	    char *why, size_t why_size);
-/* Server names: 0, or -1 with a text that says what is wrong. */
-int	model_check_server_name(const char *, char *why, size_t why_size);
-/*
- * Cross references (unknown roles, servers, duplicate names) as findings:
- * errors for rows of files, warnings for rows of the database, which must not
- * keep a good file from being loaded. conf_load() calls it when no database
- * is configured; else the caller does, once the database's rows are in.
- */
-void	model_check(const struct model *, struct conf_report *);
 
 #endif

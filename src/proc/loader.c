@@ -55,6 +55,13 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 	    merge_database(conf, m, &e) < 0)
 		conf_report_add(&report, false, path, 0, 0, "database: %s",
 		    e.text);
+	/* names may live in the database: checked when both are in */
+	if (rc == 0 && conf->database_url[0] != '\0' && m->db_loaded) {
+		model_add_seed_roles(m);
+		model_check(m, &report);
+		if (report.errors > 0)
+			rc = -1;
+	}
 	conf_report_sort(&report);
 	conf_report_print(&report, out);
 	conf_report_free(&report);

@@ -6,7 +6,9 @@
  * what failed; the parent never waits for it. It never uses a shell, not even
  * the one that execvp(3) falls back to.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
+#endif
 
 #include "stdio/child.h"
 

@@ -4,7 +4,9 @@
  * stdiod only. A client that breaks the protocol or does not read its answers
  * is closed; closing a connection abandons its call.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
+#endif
 
 #include "stdio/stdiod_int.h"
 

@@ -13,7 +13,9 @@
  * Prints "listening on PORT" when it is ready. Test program: it trusts its
  * peer to send well-formed JSON and never checks permissions.
  */
-#define _GNU_SOURCE
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -324,6 +324,8 @@ test_claims(void **state)
 		{ "{" EXP SUB ISS AUD "\"jti\":\"taken\\u002dback\"}",
 		    "Token has been revoked" },
 		{ "{" EXP SUB ISS AUD "\"jti\":5}", "Invalid token" },
+		{ "{" EXP SUB ISS AUD "\"jti\":\"j1\\u0000\"}",
+		    "Invalid token" },
 		/* members twice, or written so that others may not see it */
 		{ CLAIMS(",\"sub\":\"off@example.org\""), "Invalid token" },
 		{ CLAIMS(",\"\\u0065xp\":1"), "Invalid token" },
@@ -458,6 +460,43 @@ test_tampering(void **state)
 	free(t);
 	free(token);
 	free(other);
+}
+
+/* What never reaches the library. */
+static void
+test_guard(void **state)
+{
+	static const struct {
+		const char *token;
+		bool admitted;
+	} t[] = {
+		/* {"alg":"HS256"}.{}.32 zero bytes */
+		{ "eyJhbGciOiJIUzI1NiJ9.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", true },
+		/* 31, 33 and 0 bytes */
+		{ "eyJhbGciOiJIUzI1NiJ9.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", false },
+		{ "eyJhbGciOiJIUzI1NiJ9.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", false },
+		{ "eyJhbGciOiJIUzI1NiJ9.e30.", false },
+		/* a spare bit in the last digit, a padded header */
+		{ "eyJhbGciOiJIUzI1NiJ9.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB", false },
+		{ "eyJhbGciOiJIUzI1NiJ9=.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", false },
+		/* an empty payload, base64 that is not base64url */
+		{ "eyJhbGciOiJIUzI1NiJ9.."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", false },
+		{ "eyJhbGciOiJIUzI1NiJ9.e30."
+		    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+/A", false },
+		{ "eyJhbGciOiJIUzI1NiJ9.e30", false },
+		{ "", false }, { ".", false }, { "..", false },
+	};
+	size_t i;
+
+	for (i = 0; i < COUNT(t); i++)
+		if (token_guard(span_str(t[i].token)) != t[i].admitted)
+			fail_msg("%s", t[i].token);
 }
 
 static void
@@ -815,6 +854,7 @@ main(void)
 		cmocka_unit_test_setup(test_good_claims, fresh),
 		cmocka_unit_test_setup(test_token_without_jti, fresh),
 		cmocka_unit_test_setup(test_tampering, fresh),
+		cmocka_unit_test_setup(test_guard, fresh),
 		cmocka_unit_test_setup(test_unsigned, fresh),
 		cmocka_unit_test_setup(test_no_secret, fresh),
 		cmocka_unit_test_setup(test_sizes, fresh),

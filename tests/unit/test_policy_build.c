@@ -379,6 +379,17 @@ find_key(const struct pol_head *p, const char *text)
 	return pol_find_key(p, sha256);
 }
 
+static uint32_t
+count_keys(const struct pol_head *p)
+{
+	const struct pol_key *k = pol_at(p, p->key_table.off);
+	uint32_t i, n = 0;
+
+	for (i = 0; i < p->key_table.n; i++)
+		n += k[i].used;
+	return n;
+}
+
 static void
 test_keys_and_revoked(void **state)
 {
@@ -388,6 +399,7 @@ test_keys_and_revoked(void **state)
 	sample(&m);
 	add_key(&m, "acme", "role@acme.example", "key one", 9);	/* again */
 	p = build(&m, NULL);
+	assert_int_equal(count_keys(p), 2);
 	assert_non_null(find_key(p, "key one"));
 	assert_int_equal(find_key(p, "key one")->id, 1);
 	assert_int_equal(find_key(p, "key one")->expires_at, 10);
@@ -664,8 +676,8 @@ test_many(void **state)
 	char email[64], text[64];
 	struct pol_head *p;
 	struct model m;
-	uint32_t i, used = 0;
 	const struct pol_key *k;
+	uint32_t i;
 
 	model_init(&m);
 	model_add_seed_roles(&m);
@@ -693,10 +705,7 @@ test_many(void **state)
 		snprintf(text, sizeof(text), "omni2x%u", i);
 		assert_null(find_key(p, text));
 	}
-	k = pol_at(p, p->key_table.off);
-	for (i = 0; i < p->key_table.n; i++)
-		used += k[i].used;
-	assert_int_equal(used, KEYS);
+	assert_int_equal(count_keys(p), KEYS);
 	assert_true(p->key_table.n >= 2 * KEYS);
 	assert_true(p->user_table.n >= 2 * USERS);
 	assert_int_equal(p->key_table.n & (p->key_table.n - 1), 0);

@@ -2,7 +2,9 @@
  * The segments: a zone that a kind may not write kills it by SIGSEGV, the
  * guard pages too; descriptors given out are read-only; strangers are refused.
  */
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
+#endif
 #include "shm_test.h"
 
 #include <fcntl.h>

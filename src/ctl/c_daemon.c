@@ -1,0 +1,230 @@
+/*
+ * c_daemon -- status, top, reload, stop, check, shm dump.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ctl/ctl.h"
+#include "proc/proc.h"
+#include "shm/gen.h"
+#include "shm/health.h"
+#include "shm/slot.h"
+
+static const char *
+number(uint64_t v)
+{
+	return ctl_text("%" PRIu64, v);
+}
+
+static const char *
+db_state_name(uint64_t s)
+{
+	static const char *const names[] = { "unknown", "up", "down",
+	    "not configured" };
+
+	return s < 4 ? names[s] : "unknown";
+}
+
+static const char *
+audit_state_name(uint64_t s)
+{
+	static const char *const names[] = { "starting", "ok", "failing",
+	    "spool full" };
+
+	return s < 4 ? names[s] : "unknown";
+}
+
+int
+ctl_status(struct ctl *c)
+{
+	static const char *const columns[] = { "item", "value", NULL };
+	struct table *t;
+	const struct shm_audit *a;
+	const struct shm_queue *q;
+	struct shm_ctl *k;
+
+	args_done(c, 0, 0);
+	ctl_attach(c, true);
+	t = table_new(columns);
+	a = shm_audit(&c->shm);
+	q = shm_queue(&c->shm);
+	k = shm_ctl(&c->shm);
+	table_row(t, "pid", number((uint64_t)
+	    ((const struct shm_head *)c->shm.zone[ZONE_HEAD])->master_pid));
+	table_row(t, "uptime_seconds", number((uint64_t)(clock_mono_ms() -
+	    atomic_load(&k->started_mono_ms)) / 1000));
+	table_row(t, "workers", number(atomic_load(&k->workers)));
+	table_row(t, "workers_idle", number(atomic_load(&q->idle)));
+	table_row(t, "connections", number(atomic_load(&q->connections)));
+	table_row(t, "requests",
+	    number(shm_counter_sum(&c->shm, C_HTTP_REQUESTS)));
+	table_row(t, "database",
+	    db_state_name(atomic_load(&shm_poll(&c->shm)->db_state)));
+	table_row(t, "audit", audit_state_name(atomic_load(&a->state)));
+	table_row(t, "audit_spool_bytes", number(
+	    atomic_load(&a->journal_bytes) - atomic_load(&a->shipped_bytes)));
+	table_row(t, "reloads", number(atomic_load(&k->reloads)));
+	table_row(t, "reloads_failed", number(atomic_load(&k->reloads_failed)));
+	table_print(t, c->json);
+	table_free(&t);
+	if (!c->json) {
+		putchar('\n');
+		return ctl_server_list(c);
+	}
+	return EXIT_OK;
+}
+
+static const char *
+state_name(uint32_t s)
+{
+	static const char *const names[] = { "free", "starting", "idle",
+	    "reading", "calling", "writing", "holding", "exiting" };
+
+	return s < sizeof(names) / sizeof(names[0]) ? names[s] : "?";
+}
+
+static void
+print_slots(struct ctl *c)
+{
+	static const char *const columns[] = { "#slot", "kind", "#pid", "state",
+	    "#seconds", "#served", "principal", "method", "server", "object",
+	    NULL };
+	struct table *t = table_new(columns);
+	uint32_t i;
+
+	for (i = 0; i < c->shm.sizes.slots; i++) {
+		const struct shm_slot *s = shm_slot(&c->shm, i);
+		struct shm_request r;
+		int32_t pid = atomic_load(&s->pid);
+
+		if (pid == 0)
+			continue;
+		if (!slot_request_get(&c->shm, i, &r) || r.call == 0)
+			memset(&r, 0, sizeof(r));
+		table_row(t, number(i),
+		    shm_kind_name((enum shm_kind)atomic_load(&s->kind)),
+		    number((uint64_t)pid), state_name(atomic_load(&s->state)),
+		    ctl_text("%.1f", (double)(clock_mono_ms() -
+		    atomic_load(&s->since_ms)) / 1000),
+		    number(atomic_load(&s->served)),
+		    r.call == 0 ? NULL : r.principal, r.call == 0 ? NULL :
+		    r.method, r.call == 0 ? NULL : r.server,
+		    r.call == 0 ? NULL : r.object);
+	}
+	table_print(t, c->json);
+	table_free(&t);
+}
+
+int
+ctl_top(struct ctl *c)
+{
+	bool once = args_flag(c, "--once") || !isatty(STDOUT_FILENO);
+
+	args_done(c, 0, 0);
+	ctl_attach(c, true);
+	for (;;) {
+		if (!once)
+			fputs("\033[H\033[J", stdout);
+		print_slots(c);
+		fflush(stdout);
+		if (once)
+			return EXIT_OK;
+		nanosleep(&(struct timespec){ 1, 0 }, NULL);
+	}
+}
+
+static int
+simple(struct ctl *c, const char *line, const char *done, const char *failed)
+{
+	struct buf out;
+	struct span text;
+	const char *nl;
+	int rc;
+
+	args_done(c, 0, 0);
+	buf_init(&out, 1u << 20);
+	rc = ctl_ask(c, line, &out, NULL);
+	if (rc < 0)
+		ctl_fail(EXIT_UNREACHABLE, "omni2d does not answer on "
+		    "%s/control.sock: is it running, and are you root or its "
+		    "user?", c->conf.run_dir);
+	nl = memchr(out.p, '\n', out.n);
+	text = nl == NULL ? SPAN_LIT("") :
+	    span_skip(buf_span(&out), (size_t)(nl + 1 - out.p));
+	fprintf(stderr, "%.*s", SPAN_FMT(text));
+	if (rc == 0)
+		ctl_fail(EXIT_FAILED, "%s", failed);
+	if (!c->json)
+		puts(done);
+	else
+		puts("{\"ok\":true}");
+	return EXIT_OK;
+}
+
+int
+ctl_reload(struct ctl *c)
+{
+	/* the daemon reads its own file; ours only names its socket */
+	return simple(c, "reload", "configuration loaded",
+	    "the configuration was not loaded; the one before keeps running");
+}
+
+int
+ctl_stop(struct ctl *c)
+{
+	return simple(c, "stop", "stopping", "not stopped");
+}
+
+int
+ctl_check(struct ctl *c)
+{
+	args_done(c, 0, 0);
+	ctl_conf(c);
+	puts(c->json ? "{\"ok\":true}" : "configuration OK");
+	return EXIT_OK;
+}
+
+int
+ctl_shm_dump(struct ctl *c)
+{
+	static const char *const columns[] = { "zone", "segment", "#bytes",
+	    "writers", "purpose", NULL };
+	const struct shm_head *h;
+	struct table *t;
+	uint32_t i, k;
+
+	args_done(c, 0, 0);
+	ctl_attach(c, true);
+	h = c->shm.zone[ZONE_HEAD];
+	t = table_new(columns);
+	for (i = 0; i < h->n_zones; i++) {
+		struct buf w;
+
+		buf_init(&w, 256);
+		for (k = 0; k < KIND_COUNT; k++)
+			if (h->zone[i].writers & 1u << k)
+				buf_printf(&w, "%s%s", w.n > 0 ? "," : "",
+				    shm_kind_name((enum shm_kind)k));
+		buf_add_char(&w, '\0');
+		table_row(t, h->zone[i].name, h->zone[i].segment == 0 ?
+		    "observable" : "private", number(h->zone[i].size), w.p,
+		    shm_zone_doc((enum shm_zone)i));
+		buf_free(&w);
+	}
+	table_print(t, c->json);
+	table_free(&t);
+	if (!c->json) {
+		printf("\nbuild %s, layout %u, generations: conf %" PRIu64
+		    ", policy %" PRIu64 ", catalog %" PRIu64 "\n\n", h->build,
+		    h->layout,
+		    shm_generation(&c->shm, SNAP_CONF) >> 2,
+		    shm_generation(&c->shm, SNAP_POLICY) >> 2,
+		    shm_generation(&c->shm, SNAP_CATALOG) >> 2);
+		print_slots(c);
+	}
+	return EXIT_OK;
+}

@@ -1,0 +1,74 @@
+/*
+ * c_db -- db init, migrate, status.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ctl/ctl.h"
+
+static const char *
+sql_dir(void)
+{
+	const char *dir = getenv("OMNI2_SQL_DIR");
+
+	return dir != NULL ? dir : OMNI2_PKGDATADIR "/sql";
+}
+
+static int
+migrate(struct ctl *c)
+{
+	struct buf out;
+	struct err e;
+
+	args_done(c, 0, 0);
+	ctl_db(c);
+	buf_init(&out, 1u << 20);
+	if (store_migrate(c->db, sql_dir(), &out, &e) < 0) {
+		fprintf(stderr, "%.*s", (int)out.n, out.p);
+		ctl_fail_err(&e);
+	}
+	if (c->json)
+		puts("{\"ok\":true}");
+	else if (out.n > 0)
+		printf("%.*s", (int)out.n, out.p);
+	else
+		puts("the schema is up to date");
+	buf_free(&out);
+	return EXIT_OK;
+}
+
+int
+ctl_db_init(struct ctl *c)
+{
+	return migrate(c);
+}
+
+int
+ctl_db_migrate(struct ctl *c)
+{
+	return migrate(c);
+}
+
+int
+ctl_db_status(struct ctl *c)
+{
+	struct migration_status s;
+	struct buf out;
+	struct err e;
+
+	args_done(c, 0, 0);
+	ctl_db(c);
+	buf_init(&out, 1u << 20);
+	if (store_migrate_status(c->db, sql_dir(), &s, &out, &e) < 0)
+		ctl_fail_err(&e);
+	if (c->json)
+		printf("{\"current\":%d,\"available\":%d,\"pending\":%d,"
+		    "\"changed\":%d}\n", s.current, s.available, s.pending,
+		    s.changed);
+	else
+		printf("%.*scurrent %d, available %d, pending %d, changed %d\n",
+		    (int)out.n, out.p, s.current, s.available, s.pending,
+		    s.changed);
+	buf_free(&out);
+	return s.pending > 0 || s.changed > 0 ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,90 @@
+/*
+ * ctl -- omni2ctl: what the commands share.
+ *
+ * Short-lived, one command per run. Talks to the database (administration), to
+ * the control socket of the local daemon (reload, stop) and reads the
+ * observable shared memory. Every failure ends in one line that says what to
+ * do, and in an exit status that scripts can tell apart.
+ */
+#ifndef OMNI2_CTL_CTL_H
+#define OMNI2_CTL_CTL_H
+
+#include "base/buf.h"
+#include "base/json_write.h"
+#include "conf/conf.h"
+#include "conf/model.h"
+#include "policy/snapshot.h"
+#include "shm/shm.h"
+#include "store/store.h"
+
+enum ctl_exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2,
+	EXIT_NOT_FOUND = 3, EXIT_DENIED = 4, EXIT_UNREACHABLE = 5,
+	EXIT_CONFLICT = 6 };
+
+struct ctl {
+	const char	*conf_path;
+	bool		 json;
+	struct conf	 conf;		/* after ctl_conf() */
+	struct model	 model;
+	bool		 have_conf;
+	struct db	*db;
+	struct shm	 shm;		/* after ctl_attach() */
+	bool		 attached;
+	/* arguments of the command */
+	int		 argc;
+	char		**argv;
+};
+
+struct command {
+	const char	*name;		/* "user add" */
+	const char	*args;		/* synopsis behind it */
+	const char	*help;		/* one line */
+	int		(*run)(struct ctl *);
+};
+extern const struct command ctl_commands[];	/* ends with name NULL */
+
+/* args.c: options are taken out of argv; what is left is positional. */
+bool	args_flag(struct ctl *, const char *name);
+const char *args_value(struct ctl *, const char *name);	/* last; NULL: not there */
+const char *args_next_value(struct ctl *, const char *name);	/* one at a time */
+/* Exactly min..max positional arguments and no option left, else usage(). */
+void	args_done(struct ctl *, int min, int max);
+int64_t	args_int(struct ctl *, const char *name, int64_t min, int64_t max,
+	    int64_t def);
+int64_t	args_duration_ms(struct ctl *, const char *name, int64_t def);
+
+/* What ends a command. */
+void	ctl_fail(enum ctl_exit, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3), noreturn));
+void	ctl_fail_err(const struct err *) __attribute__((noreturn));
+void	ctl_usage(const struct ctl *) __attribute__((noreturn));
+
+/* session.c: what a command works with; each fails by itself. */
+void	ctl_conf(struct ctl *);		/* reads the settings and the YAML model */
+void	ctl_db(struct ctl *);		/* connects */
+void	ctl_model(struct ctl *);	/* YAML and database, merged */
+const struct pol_head *ctl_policy(struct ctl *);	/* built on the heap */
+bool	ctl_attach(struct ctl *, bool must);	/* the daemon's shared memory */
+/* Tells the daemon that the policy changed; waits until it is in force. */
+void	ctl_changed(struct ctl *);
+/* Sends one line to the control socket; answer to out; *fd gets a descriptor
+ * if one came. 1 OK, 0 ERR, -1 nobody there. */
+int	ctl_ask(struct ctl *, const char *line, struct buf *out, int *fd);
+
+/* table.c: rows of text, as a table for people or as a JSON array. */
+struct table;
+struct table *table_new(const char *const *columns);	/* NULL-terminated;
+					 * "#name": numbers, "?name": booleans */
+void	table_row(struct table *, ...);		/* one const char * per column;
+						 * NULL: none */
+void	table_print(struct table *, bool json);
+void	table_free(struct table **);
+const char *ctl_text(const char *fmt, ...)	/* kept until the end */
+	    __attribute__((format(printf, 1, 2)));
+
+/* commands */
+#define CMD(name, args, help, fn) int fn(struct ctl *);
+#include "ctl/commands.def"
+#undef CMD
+
+#endif

@@ -1,0 +1,168 @@
+/*
+ * session -- configuration, database, policy and daemon for the commands.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "ctl/ctl.h"
+#include "net/sock.h"
+#include "policy/build.h"
+#include "proc/proc.h"
+#include "shm/gen.h"
+
+#define POLICY_MAX (64u << 20)
+
+void
+ctl_conf(struct ctl *c)
+{
+	struct buf text;
+
+	if (c->have_conf)
+		return;
+	if (access(c->conf_path, R_OK) < 0)
+		ctl_fail(EXIT_FAILED, "%s: %s; name the configuration with -c",
+		    c->conf_path, strerror(errno));
+	buf_init(&text, 1u << 20);
+	model_init(&c->model);
+	if (loader_read(c->conf_path, &c->conf, &c->model, &text, false) < 0) {
+		(void)!write(STDERR_FILENO, text.p, text.n);
+		ctl_fail(EXIT_FAILED, "the configuration is wrong");
+	}
+	buf_free(&text);
+	c->have_conf = true;
+}
+
+void
+ctl_db(struct ctl *c)
+{
+	struct err e;
+
+	if (c->db != NULL)
+		return;
+	ctl_conf(c);
+	if (c->conf.database_url[0] == '\0')
+		ctl_fail(EXIT_FAILED, "%s: set database.url", c->conf_path);
+	c->db = db_open(c->conf.database_url, c->conf.database_timeout_ms, &e);
+	if (c->db == NULL)
+		ctl_fail_err(&e);
+}
+
+void
+ctl_model(struct ctl *c)
+{
+	struct err e;
+
+	ctl_db(c);
+	if (c->model.db_loaded)
+		return;
+	if (store_seed(c->db, &c->model, &e) < 0 ||
+	    store_load(c->db, &c->model, &e) < 0)
+		ctl_fail_err(&e);
+}
+
+const struct pol_head *
+ctl_policy(struct ctl *c)
+{
+	static void *policy;
+	struct err e;
+
+	if (policy != NULL)
+		return policy;
+	ctl_model(c);
+	policy = xcalloc(1, POLICY_MAX);
+	if (policy_build(policy, POLICY_MAX, &c->model, &c->conf, NULL, &e) < 0)
+		ctl_fail_err(&e);
+	return policy;
+}
+
+/* Reads until the daemon closes. The descriptor comes with the first bytes. */
+static int
+read_answer(int sock, struct buf *out, int *fd)
+{
+	char bytes[65536];
+	ssize_t n;
+	int got;
+
+	while ((n = fdpass_recv(sock, bytes, sizeof(bytes), &got, 0)) > 0) {
+		buf_add(out, bytes, (size_t)n);
+		if (got >= 0 && fd != NULL && *fd < 0)
+			*fd = got;
+		else if (got >= 0)
+			close(got);
+	}
+	return out->n >= 2 && memcmp(out->p, "OK", 2) == 0;
+}
+
+int
+ctl_ask(struct ctl *c, const char *line, struct buf *out, int *fd)
+{
+	char path[CONF_TEXT + 32];
+	struct err e;
+	int sock, rc;
+
+	ctl_conf(c);
+	if (fd != NULL)
+		*fd = -1;
+	snprintf(path, sizeof(path), "%s/control.sock", c->conf.run_dir);
+	sock = sock_connect_unix(path, SOCK_STREAM, &e);
+	if (sock < 0)
+		return -1;
+	if (fdio_write_all(sock, line, strlen(line)) < 0 ||
+	    fdio_write_all(sock, "\n", 1) < 0) {
+		close(sock);
+		return -1;
+	}
+	rc = read_answer(sock, out, fd);
+	close(sock);
+	if (out->n == 0)
+		return -1;		/* closed without a word */
+	return rc;
+}
+
+bool
+ctl_attach(struct ctl *c, bool must)
+{
+	struct buf out;
+	struct err e;
+	int fd = -1;
+
+	if (c->attached)
+		return true;
+	buf_init(&out, 65536);
+	if (ctl_ask(c, "shm", &out, &fd) == 1 && fd >= 0) {
+		if (shm_attach(&c->shm, fd, &e) < 0)
+			ctl_fail_err(&e);
+		c->attached = true;
+	} else if (must)
+		ctl_fail(EXIT_UNREACHABLE, "omni2d does not answer on "
+		    "%s/control.sock: is it running, and are you root or its "
+		    "user?", c->conf.run_dir);
+	buf_free(&out);
+	return c->attached;
+}
+
+void
+ctl_changed(struct ctl *c)
+{
+	struct buf out;
+	struct err e;
+	int rc;
+
+	if (store_policy_changed(c->db, &e) < 0)
+		ctl_fail_err(&e);
+	buf_init(&out, 1u << 20);
+	rc = ctl_ask(c, "reload", &out, NULL);
+	if (rc == 0) {
+		fprintf(stderr, "%.*s", (int)out.n, out.p);
+		ctl_fail(EXIT_FAILED, "stored, but the daemon could not load "
+		    "its configuration; it goes on with the one before");
+	}
+	buf_free(&out);
+}
