@@ -56,7 +56,8 @@ read_conf(const char *path, bool check_only)
 
 	buf_init(&text, 1u << 20);
 	model_init(&m);
-	rc = loader_read(path, &proc.conf, &m, &text, false);
+	rc = loader_read(path, &proc.conf, &m, &text,
+	    check_only ? LOADER_CHECK : LOADER_YAML);
 	if (rc < 0 || check_only)
 		(void)!write(STDERR_FILENO, text.p, text.n);
 	if (rc < 0) {
@@ -96,8 +97,10 @@ open_listeners(void)
 		if (sock_addr_parse(&a, proc.conf.listen.item[i], &e) < 0)
 			die_config("server.listen: %s", e.text);
 		proc.listen_fd[i] = sock_listen(&a, 1024, &e);
-		if (proc.listen_fd[i] < 0)
-			die_config("server.listen: %s", e.text);
+		if (proc.listen_fd[i] < 0) {
+			log_error("server.listen: %s", e.text);
+			exit(71);	/* EX_OSERR: the setting may be right */
+		}
 		proc.n_listen++;
 	}
 }

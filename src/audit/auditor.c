@@ -58,7 +58,7 @@ struct auditor {
 	char		 dir[CONF_TEXT + 16];
 	char		 node[CONF_TEXT];
 	struct journal	 journal;
-	bool		 journal_open, failing, unsynced;
+	bool		 journal_open, failing, unsynced, other_shipper;
 	struct journal_reader reader;
 	int64_t		 fresh_from;
 	pid_t		 shipper;
@@ -90,17 +90,16 @@ logical(const struct auditor *a, int64_t segment, int64_t offset)
 	return ship_logical(a->segment_bytes, segment, offset);
 }
 
-/* True if the settings changed that the shipper has. */
-static bool
+/* Copies the current settings if they are not those already here. */
+static void
 read_conf(struct auditor *a)
 {
 	struct conf *old = a->conf;
 	const struct conf *now;
-	bool changed;
 
 	if (old != NULL &&
 	    shm_generation(a->shm, SNAP_CONF) == a->conf_generation)
-		return false;
+		return;
 	a->conf = xmalloc(sizeof(*a->conf));
 	now = shm_pin(a->shm, SNAP_CONF, &a->conf_generation);
 	if (now != NULL) {
@@ -110,14 +109,14 @@ read_conf(struct auditor *a)
 		conf_defaults(a->conf);
 	}
 	atomic_store(&a->words->waiters_mode, (uint64_t)a->conf->audit_sync);
-	changed = old != NULL && (
+	if (old != NULL && (
 	    strcmp(old->database_url, a->conf->database_url) != 0 ||
 	    strcmp(old->token_secret, a->conf->token_secret) != 0 ||
 	    old->database_timeout_ms != a->conf->database_timeout_ms ||
 	    old->retention_days != a->conf->retention_days ||
-	    old->drain_timeout_ms != a->conf->drain_timeout_ms);
+	    old->drain_timeout_ms != a->conf->drain_timeout_ms))
+		a->other_shipper = true;
 	free(old);
-	return changed;
 }
 
 static void
@@ -361,8 +360,9 @@ check(struct auditor *a)
 	if (clock_mono_ms() < a->check_ms)
 		return;
 	a->check_ms = clock_mono_ms() + CHECK_MS;
-	if (read_conf(a))
+	if (a->other_shipper)
 		kill_shipper(a);
+	a->other_shipper = false;
 	reap_shipper(a, WNOHANG);
 	if (a->journal_open)
 		start_shipper(a);
@@ -380,6 +380,9 @@ turn(struct auditor *a)
 		return -1;
 	a->failing = false;
 	n = drain(a);
+	/* After, not before: who wrote what was just moved may have known the
+	 * newest audit.sync, and must be answered by it. */
+	read_conf(a);
 	if (n < 0 || (a->conf->audit_sync == AUDIT_SYNC_FSYNC &&
 	    sync_journal(a) < 0))
 		return -1;
@@ -452,7 +455,7 @@ auditor_run(struct shm *shm, uint32_t slot, int pipe_read_fd,
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	(void)fcntl(pipe_read_fd, F_SETPIPE_SZ, PIPE_BYTES);
 	atomic_store(&a->words->state, AUDIT_STATE_STARTING);
-	(void)read_conf(a);
+	read_conf(a);
 	set_names(a);
 	slot_state(shm, SLOT_IDLE);
 	while (!stop) {

@@ -47,10 +47,11 @@ audit_ready(const struct audit_emitter *em, enum audit_failure on_failure,
 	if (on_failure == AUDIT_FAIL_ALLOW || state == AUDIT_STATE_OK ||
 	    state == AUDIT_STATE_STARTING)
 		return 0;
-	e->retry_after_s = 1;
-	return err_set(e, ERR_AUDIT, state == AUDIT_STATE_SPOOL_FULL ?
+	err_set(e, ERR_AUDIT, state == AUDIT_STATE_SPOOL_FULL ?
 	    "the audit journal is full" :
 	    "the audit journal cannot be written");
+	e->retry_after_s = 1;
+	return -1;
 }
 
 static int

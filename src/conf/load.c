@@ -297,6 +297,8 @@ load_finish(struct load *l)
 	model_add_seed_roles(b->model);
 	if (bind_given(b, "database.url") == NULL)
 		model_check(b->model, b->report);
+	else
+		model_check_names(b->model, b->report);
 	conf_report_sort(b->report);
 	free(b->seen);
 	free(l->src);

@@ -245,6 +245,14 @@ check_names(struct check *c)
 }
 
 void
+model_check_names(const struct model *m, struct conf_report *report)
+{
+	struct check c = { .m = m, .report = report };
+
+	check_names(&c);
+}
+
+void
 model_check(const struct model *m, struct conf_report *report)
 {
 	struct check c = { .m = m, .report = report };

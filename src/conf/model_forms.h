@@ -31,5 +31,7 @@ int	model_check_server_name(const char *, char *why, size_t why_size);
  * is configured; else the caller does, once the database's rows are in.
  */
 void	model_check(const struct model *, struct conf_report *);
+/* Only that no name stands twice: for a model that is not complete yet. */
+void	model_check_names(const struct model *, struct conf_report *);
 
 #endif

@@ -182,8 +182,18 @@ ctl_stop(struct ctl *c)
 int
 ctl_check(struct ctl *c)
 {
+	struct buf text;
+
 	args_done(c, 0, 0);
-	ctl_conf(c);
+	buf_init(&text, 1u << 20);
+	model_init(&c->model);
+	if (loader_read(c->conf_path, &c->conf, &c->model, &text,
+	    LOADER_CHECK) < 0) {
+		fprintf(stderr, "%.*s", (int)text.n, text.p);
+		ctl_fail(EXIT_FAILED, "the configuration is wrong");
+	}
+	fprintf(stderr, "%.*s", (int)text.n, text.p);
+	buf_free(&text);
 	puts(c->json ? "{\"ok\":true}" : "configuration OK");
 	return EXIT_OK;
 }

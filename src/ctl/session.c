@@ -31,7 +31,7 @@ ctl_conf(struct ctl *c)
 		    c->conf_path, strerror(errno));
 	buf_init(&text, 1u << 20);
 	model_init(&c->model);
-	if (loader_read(c->conf_path, &c->conf, &c->model, &text, false) < 0) {
+	if (loader_read(c->conf_path, &c->conf, &c->model, &text, LOADER_YAML) < 0) {
 		(void)!write(STDERR_FILENO, text.p, text.n);
 		ctl_fail(EXIT_FAILED, "the configuration is wrong");
 	}

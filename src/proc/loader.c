@@ -29,14 +29,15 @@
 
 /* Rows of the database into the model. -1 with err when it is away. */
 static int
-merge_database(const struct conf *conf, struct model *m, struct err *e)
+merge_database(const struct conf *conf, struct model *m, bool seed,
+    struct err *e)
 {
 	struct db *db = db_open(conf->database_url, conf->database_timeout_ms, e);
 	int rc = -1;
 
 	if (db == NULL)
 		return -1;
-	if (store_seed(db, m, e) == 0 && store_load(db, m, e) == 0)
+	if ((!seed || store_seed(db, m, e) == 0) && store_load(db, m, e) == 0)
 		rc = 0;
 	db_close(&db);
 	return rc;
@@ -44,15 +45,15 @@ merge_database(const struct conf *conf, struct model *m, struct err *e)
 
 int
 loader_read(const char *path, struct conf *conf, struct model *m,
-    struct buf *out, bool with_db)
+    struct buf *out, enum loader_depth depth)
 {
 	struct conf_report report = { NULL, 0, 0 };
 	struct err e;
 	int rc;
 
 	rc = conf_load(path, conf, m, &report);
-	if (rc == 0 && with_db && conf->database_url[0] != '\0' &&
-	    merge_database(conf, m, &e) < 0)
+	if (rc == 0 && depth != LOADER_YAML && conf->database_url[0] != '\0' &&
+	    merge_database(conf, m, depth == LOADER_FULL, &e) < 0)
 		conf_report_add(&report, false, path, 0, 0, "database: %s",
 		    e.text);
 	/* names may live in the database: checked when both are in */
@@ -128,7 +129,7 @@ loader_main(struct proc *p, uint32_t slot)
 	slot_state(&p->shm, SLOT_CALLING);
 	buf_init(&text, 60000);
 	model_init(&m);
-	rc = loader_read(p->conf_path, &conf, &m, &text, true);
+	rc = loader_read(p->conf_path, &conf, &m, &text, LOADER_FULL);
 	if (rc == 0 && secret_token(&conf, &e) < 0) {
 		buf_printf(&text, "%s\n", e.text);
 		rc = -1;

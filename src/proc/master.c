@@ -210,6 +210,21 @@ wait_ms(const struct master *m)
 	return 500;
 }
 
+/* Sockets and pid file are ours as long as we live; the lock is held. */
+static void
+remove_files(struct proc *p)
+{
+	static const char *const names[] = { "control.sock", "stdio.sock",
+	    "omni2d.pid" };
+	char path[CONF_TEXT + 32];
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", p->conf.run_dir, names[i]);
+		unlink(path);
+	}
+}
+
 int
 master_main(struct proc *p)
 {
@@ -238,7 +253,7 @@ master_main(struct proc *p)
 		}
 	}
 	control_close_all(&m);
-	close(m.control_fd);
+	remove_files(p);
 	log_info("stopped");
 	return 0;
 }

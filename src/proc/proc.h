@@ -45,10 +45,12 @@ struct loader_report {
 #define LOADER_MAGIC 0x6f326c64u
 
 /* loader.c, also for omni2d -t: reads, merges, checks; no shared memory.
- * 0, or -1 with findings printed to out. db problems are warnings. */
+ * 0, or -1 with findings printed to out. A database that is away is a warning.
+ * YAML: files only; CHECK: the database is read too; FULL: and seeded. */
 struct model;
+enum loader_depth { LOADER_YAML, LOADER_CHECK, LOADER_FULL };
 int	loader_read(const char *path, struct conf *, struct model *,
-	    struct buf *out, bool with_db);
+	    struct buf *out, enum loader_depth);
 
 /* Common start of a child: signals to default, title, death with the parent,
  * protection of shared memory, log name. */

@@ -35,6 +35,7 @@
 #define DEFAULT_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:" \
 			"/sbin:/bin"
 #define REPORT_FD	3		/* in the child, until execve */
+#define SIGNALS		64
 #define SOFT_FILES	1024		/* for users of select(2) */
 
 enum step { STEP_FILES, STEP_SESSION, STEP_LIMITS, STEP_USER, STEP_DIRECTORY,
@@ -220,14 +221,14 @@ files_set(struct pipes *p)
 static void
 signals_reset(void)
 {
-	struct sigaction sa;
+	static const unsigned long is_default[8];	/* kernel's sigaction */
 	sigset_t none;
 	int i;
 
-	memset(&sa, 0, sizeof(sa));
-	sa.sa_handler = SIG_DFL;
-	for (i = 1; i < NSIG; i++)
-		sigaction(i, &sa, NULL);	/* not KILL and STOP */
+	/* Not sigaction(3): it leaves out 32 and 33, which are the C
+	 * library's own and stay ignored if some ancestor ignored them. */
+	for (i = 1; i <= SIGNALS; i++)
+		syscall(SYS_rt_sigaction, i, is_default, NULL, SIGNALS / 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -292,7 +292,8 @@ upstream_post(struct upstream_pool *pool, const struct upstream_target *t,
 	struct upstream_entry *x;
 	int rv;
 
-	if ((x = pool_entry(pool, t, e)) == NULL || pool_check_transport(t, x, e) < 0)
+	if ((x = pool_entry(pool, t, e)) == NULL ||
+	    pool_check_transport(t, x, e) < 0)
 		rv = -1;
 	else if (x->is_stdio)
 		rv = stdio_post(pool, t, message, e);

@@ -18,7 +18,7 @@
 #define UPSTREAM_OUT_MAX	(512u << 20)
 #define UPSTREAM_OUT_KEEP	(256u << 10)
 #define UPSTREAM_POST_MS	200		/* for cancelling and answering */
-#define UPSTREAM_OPENED_MAX	(4u << 20)	/* answer to initialize */
+#define UPSTREAM_OPENED_MAX	(4u << 20)	/* opening answer */
 #define UPSTREAM_VERSION_MODERN	"2026-07-28"
 #define UPSTREAM_VERSION_LEGACY	"2025-11-25"
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 
-from harness import check, is_open, same, still_alive, wait_for
+from harness import background, check, is_open, same, still_alive, wait_for
 from servers import http_server
 
 
@@ -60,10 +60,10 @@ def test_reload_by_control_program(_env, it):
     g.config["mcps"][0]["nonsense"] = 1
     g.write_config()
     done = g.ctl_run("reload")
-    same(done.returncode, 1, f"reload of a bad file: {done}")
-    check("nonsense" in done.stdout + done.stderr, done)
     del g.config["mcps"][0]["nonsense"]
     g.write_config()
+    same(done.returncode, 1, f"reload of a bad file: {done}")
+    check("nonsense" in done.stdout + done.stderr, done)
 
 
 def test_dead_worker_is_replaced(_env, it):
@@ -97,10 +97,8 @@ def test_stuck_worker_is_replaced(env):
     g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
     c = g.client("ann@example.com").initialize()
     wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
-    job = threading.Thread(target=lambda: g.client(
-        "ann@example.com").initialize().call("perf__echo", {"delay_ms": 60000}),
-        daemon=True)
-    job.start()
+    background(lambda: g.client("ann@example.com", retry=False).initialize()
+               .call("perf__echo", {"delay_ms": 60000}))
     busy = wait_for(lambda: [
         p for p in g.ctl_json("status")["processes"]
         if p["role"] == "worker" and p["state"] not in ("idle", "free") and
@@ -139,9 +137,7 @@ def test_drain_has_an_end(env):
     g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
     c = g.client("ann@example.com").initialize()
     wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
-    job = threading.Thread(target=lambda: c.call(
-        "perf__echo", {"delay_ms": 50000}), daemon=True)
-    job.start()
+    background(lambda: c.call("perf__echo", {"delay_ms": 50000}))
     wait_for(lambda: up.count()["now"] == 1, 5, "call in flight")
     start = time.monotonic()
     g.stop()

@@ -745,6 +745,18 @@ def raw_status(answer):
     return int(answer.split(b" ", 2)[1])
 
 
+def background(job):
+    """A thread that runs job(), which may fail: its connection may be cut."""
+    def run():
+        with contextlib.suppress(OSError, http.client.HTTPException,
+                                 AssertionError):
+            job()
+
+    t = threading.Thread(target=run, daemon=True)
+    t.start()
+    return t
+
+
 def in_parallel(jobs):
     """Runs the functions at the same time; their results, or what they raised."""
     results = [None] * len(jobs)

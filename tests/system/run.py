@@ -71,7 +71,7 @@ def run_file(name, env, results):
                 nonlocal it
                 it = module.setup(env)
             good = results.run(f"{name}.setup", start, limit)
-        for test, function in vars(module).items():
+        for test, function in list(vars(module).items()):
             if not good or not test.startswith("test_"):
                 continue
             wants_it = len(inspect.signature(function).parameters) > 1

@@ -574,22 +574,6 @@ serve_once(struct fake *f, int fd, int connection)
 	}
 }
 
-/* The server has closed when the next connection is accepted: a listener's
- * queue is served in order. So a second server is asked in between. */
-static void
-wait_closed(struct fake *f)
-{
-	struct sockaddr_in in = { .sin_family = AF_INET,
-	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	    .sin_port = htons(f->port) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
-	shutdown(fd, SHUT_WR);
-	fake_wait_closed(fd);
-	close(fd);
-}
-
 static void
 test_stale_connection(void **state)
 {
@@ -599,7 +583,7 @@ test_stale_connection(void **state)
 	for (ending = CLOSE_AFTER; ending <= RESET_AFTER; ending++) {
 		world_start(&w, "http", serve_once, &ending);
 		assert_int_equal(exchange(&w), 0);
-		wait_closed(&w.f);
+		fake_wait_idle(&w.f);
 		assert_int_equal(exchange(&w), 0);
 		assert_answer(&w, OK7);
 		assert_int_equal(w.f.n, 2);

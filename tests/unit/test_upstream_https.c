@@ -199,7 +199,9 @@ test_exchange(void **state)
 	    "\"params\":{\"name\":\"echo\"}}"));
 	/* Closed connections are replaced. */
 	assert_int_equal(exchange(&w), 0);
+	fake_wait_idle(&w.f);
 	assert_int_equal(exchange(&w), 0);
+	fake_wait_idle(&w.f);
 	assert_int_equal(w.tls_connections, 2);
 	upstream_pool_trim(w.pool, 0);
 	assert_int_equal(exchange(&w), 0);

@@ -467,6 +467,88 @@ test_claimer_dies(void **state)
 	shm_destroy(&shm);
 }
 
+static int
+call_inside(void *arg, struct span message, struct err *e)
+{
+	struct world *w = arg;
+	struct upstream_call call;
+	struct sess_info info;
+	struct buf b;
+
+	test_call(&call, &b);
+	assert_int_equal(upstream_exchange(w->pool, &w->t, &call, &w->e), -1);
+	assert_int_equal(w->e.code, ERR_INTERNAL);
+	assert_int_equal(upstream_open(w->pool, &w->t, 0, true,
+	    call.deadline_ms, &info, NULL, &w->e), -1);
+	assert_int_equal(w->e.code, ERR_INTERNAL);
+	return 0;
+}
+
+static void
+test_messages(void **state)
+{
+	static struct world w;
+	static struct shm shm;
+	struct script s = legacy;
+	struct upstream_call call;
+	struct buf response;
+	int composed;
+
+	make_shm(&shm);
+	s.call = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+	    "Connection: close\r\n\r\ndata: {\"jsonrpc\":\"2.0\","
+	    "\"method\":\"notifications/tools/list_changed\"}\n\n"
+	    "data: " OK7 "\n\n";
+	s.call_times = 1;
+	world_start(&w, &s, &shm);
+	w.t.health = 3;
+	test_call(&call, &response);
+	call.on_message = call_inside;
+	call.arg = &w;
+	assert_int_equal(ask(&w, &call, &composed), 0);
+	assert_int_equal(atomic_load(&shm_health(&shm, 3)->dirty), 1);
+	buf_free(&response);
+	world_stop(&w);
+	shm_destroy(&shm);
+}
+
+/* A copy outlives the snapshot it was made from. */
+static void
+test_target_copy(void **state)
+{
+	struct {
+		struct pol_head	  head;
+		struct pol_server server[2];
+		char		  text[32];
+	} p = { .text = "name\0http://h/\0K: v" };
+	struct arena *mem = arena_new(4096);
+	struct upstream_target t;
+
+	p.head.servers.off = (uint32_t)((char *)p.server - (char *)&p);
+	p.head.servers.n = 2;
+	p.server[1] = (struct pol_server){ .id = 9, .health = 4,
+	    .transport = TRANSPORT_HTTP, .config_hash = 77 };
+	p.server[1].name.off = (uint32_t)(p.text - (char *)&p);
+	p.server[1].name.len = 4;
+	p.server[1].url.off = p.server[1].name.off + 5;
+	p.server[1].url.len = 9;
+	p.server[1].auth_header.off = p.server[1].name.off + 15;
+	p.server[1].auth_header.len = 4;
+	upstream_target_copy(&t, mem, &p.head, 1, 30000);
+	memset(p.text, 'x', sizeof(p.text));
+	assert_string_equal(t.name, "name");
+	assert_string_equal(t.url, "http://h/");
+	assert_string_equal(t.auth_header, "K: v");
+	assert_int_equal(t.server_id, 9);
+	assert_int_equal(t.health, 4);
+	assert_int_equal(t.config_hash, 77);
+	assert_int_equal(t.timeout_ms, 30000);
+	p.server[1].timeout_ms = 5;
+	upstream_target_copy(&t, mem, &p.head, 1, 30000);
+	assert_int_equal(t.timeout_ms, 5);
+	arena_free(&mem);
+}
+
 int
 main(void)
 {
@@ -478,6 +560,8 @@ main(void)
 		cmocka_unit_test(test_session_is_opened_again),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_claimer_dies),
+		cmocka_unit_test(test_messages),
+		cmocka_unit_test(test_target_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

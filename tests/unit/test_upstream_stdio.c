@@ -6,8 +6,8 @@
 
 #include "stdio/stdio_proto.h"
 
-enum trick { FINE, WRONG_ID, WRONG_CALL, GARBAGE, BAD_MAGIC, NOT_RUN, PERHAPS_RUN,
-	TOO_LARGE, CUT, LOST, SILENT, ODD_TYPE };
+enum trick { FINE, WRONG_ID, WRONG_CALL, GARBAGE, BAD_MAGIC, NOT_RUN,
+	PERHAPS_RUN, TOO_LARGE, CUT, LOST, SILENT, ODD_TYPE };
 
 struct world {
 	struct fake	 f;
@@ -23,6 +23,7 @@ struct world {
 
 #define PROGRESS7	"{\"jsonrpc\":\"2.0\"," \
 	"\"method\":\"notifications/progress\"}"
+#define WRONG8		"{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}"
 #define RESULT		"{\"protocolVersion\":\"2025-06-18\"}"
 
 static bool
@@ -74,8 +75,7 @@ answer(struct world *w, int fd, struct stdio_frame f)
 		send_frame(fd, f, OK7, strlen(OK7));
 		return true;
 	case WRONG_ID:
-		send_frame(fd, f, "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":{}}",
-		    36);
+		send_frame(fd, f, WRONG8, strlen(WRONG8));
 		return true;
 	case WRONG_CALL:
 		f.id++;

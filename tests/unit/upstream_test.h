@@ -183,6 +183,22 @@ fake_start(struct fake *f, const char *scheme,
 	assert_int_equal(pthread_create(&f->thread, NULL, fake_main, f), 0);
 }
 
+/* Connections are served in order, so when this one has been, the server has
+ * closed those before it. */
+static inline void
+fake_wait_idle(struct fake *f)
+{
+	struct sockaddr_in in = { .sin_family = AF_INET,
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	    .sin_port = htons(f->port) };
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+	shutdown(fd, SHUT_WR);
+	fake_wait_closed(fd);
+	close(fd);
+}
+
 /* Waits until the client's connections are closed and served. */
 static inline void
 fake_stop(struct fake *f)
