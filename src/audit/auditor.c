@@ -130,12 +130,12 @@ set_names(struct auditor *a)
 }
 
 static void
-set_failing(struct auditor *a, const char *what)
+set_failing(struct auditor *a, const char *what, const char *why)
 {
 	static struct log_limit ll = { .interval_ms = 10000 };
 
 	if (log_limit_ok(&ll))
-		log_error("%s: %s: %s", a->dir, what, strerror(errno));
+		log_error("%s: %s", what, why);
 	a->failing = true;
 	atomic_store(&a->words->state, AUDIT_STATE_FAILING);
 }
@@ -179,7 +179,7 @@ open_journal(struct auditor *a)
 	if (journal_open(&a->journal, a->dir, a->segment_bytes, &e) < 0) {
 		/* A predecessor's children may hold the lock for a moment. */
 		if (e.code != ERR_CONFLICT)
-			set_failing(a, e.text);
+			set_failing(a, "cannot open the journal", e.text);
 		return false;
 	}
 	a->journal_open = true;
@@ -222,7 +222,7 @@ read_back(struct auditor *a)
 		acknowledge(a, &f);
 	}
 	if (n < 0)
-		set_failing(a, "cannot read the journal back");
+		set_failing(a, "cannot read the journal back", strerror(errno));
 	if (records > 0)
 		atomic_fetch_add(&a->words->records, records);
 	if (a->reader.damaged > 0) {
@@ -243,7 +243,7 @@ sync_journal(struct auditor *a)
 	if (!a->unsynced)
 		return 0;
 	if (journal_sync(&a->journal) < 0) {
-		set_failing(a, "cannot sync the journal");
+		set_failing(a, "cannot sync the journal", strerror(errno));
 		return -1;
 	}
 	a->unsynced = false;
@@ -262,7 +262,7 @@ drain(struct auditor *a)
 		n = journal_splice(&a->journal, a->pipe_fd,
 		    (size_t)(ROUND_BYTES - sum));
 		if (n < 0) {
-			set_failing(a, "cannot write the journal");
+			set_failing(a, "cannot write the journal", strerror(errno));
 			return sum > 0 ? sum : -1;
 		}
 		if (n == 0)

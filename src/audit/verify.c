@@ -177,10 +177,15 @@ check_rows(struct verify *v, const char *node, struct chain_end *end,
 	struct chain_end old = { .pruned = INT64_MAX - 1 };
 	struct auditlog_reader rd;
 	struct auditlog_row row;
+	int64_t last = 0;
 	int rv;
 
 	auditlog_reader_init(&rd, v->db, node);
 	while ((rv = auditlog_reader_next(&rd, &row, e)) > 0) {
+		if (row.seq == last)
+			finding(v, "%s: number %lld is there twice", node,
+			    (long long)last);
+		last = row.seq;
 		if (row.seq <= end->pruned) {
 			old.seq = row.seq - 1;
 			memcpy(old.hash, row.prev_hash, 32);
@@ -221,7 +226,7 @@ check_end(struct verify *v, const char *node, const struct chain_end *end,
 	if ((n = auditlog_extent(v->db, node, e)) == NULL)
 		return -1;
 	if (db_int(n, 0, 0) != end->rows)
-		finding(v, "%s: %lld rows repeat a number", node,
+		finding(v, "%s: %lld more rows repeat a number", node,
 		    (long long)(db_int(n, 0, 0) - end->rows));
 	db_result_free(&n);
 	return 0;

@@ -2,8 +2,8 @@
  * session -- sealed MCP session ids (Mcp-Session-Id of the legacy revisions).
  *
  * The id is base64url of a capsule {version, flags, random, expiry, user,
- * endpoint, revision, client capabilities} and an HMAC-SHA256 over capsule,
- * principal and endpoint. Nothing is stored: any worker and any node can serve
+ * revision, client capabilities} and an HMAC-SHA256 over capsule and
+ * endpoint. Nothing is stored: any worker and any node can serve
  * it; it survives death, reload and restart. Opening it with another
  * principal or endpoint fails like an unknown id.
  */

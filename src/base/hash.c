@@ -74,14 +74,17 @@ void
 hash_sha256(const void *data, size_t n, uint8_t out[32])
 {
 	static EVP_MD_CTX *ctx;
-	static EVP_MD *md;
 
 	if (ctx == NULL) {
-		md = EVP_MD_fetch(NULL, "SHA256", NULL);
+		EVP_MD *md = EVP_MD_fetch(NULL, "SHA256", NULL);
+
 		ctx = EVP_MD_CTX_new();
 		ASSERT_ALWAYS(md != NULL && ctx != NULL);
-	}
-	ASSERT_ALWAYS(EVP_DigestInit_ex2(ctx, md, NULL) == 1);
+		ASSERT_ALWAYS(EVP_DigestInit_ex2(ctx, md, NULL) == 1);
+		EVP_MD_free(md);	/* the context holds it */
+	} else
+		/* the same digest again: keeps the context's memory */
+		ASSERT_ALWAYS(EVP_DigestInit_ex2(ctx, NULL, NULL) == 1);
 	ASSERT_ALWAYS(EVP_DigestUpdate(ctx, data, n) == 1);
 	ASSERT_ALWAYS(EVP_DigestFinal_ex(ctx, out, NULL) == 1);
 }

@@ -1,6 +1,7 @@
 /*
- * args -- options of one command, in any order among its arguments. Behind
- * "--" or behind --command everything is positional.
+ * args -- options of one command, in any order among its arguments, as
+ * "--name value" or "--name=value". Behind "--" or behind --command everything
+ * is positional.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,14 +18,22 @@ take(struct ctl *c, int at, int n)
 	c->argc -= n;
 }
 
+/* Place of the option; *value: what follows its "=", or NULL. */
 static int
-find(struct ctl *c, const char *name)
+find(struct ctl *c, const char *name, const char **value)
 {
+	size_t n = strlen(name);
 	int i;
 
+	*value = NULL;
 	for (i = 0; i < c->argc; i++) {
 		if (strcmp(c->argv[i], name) == 0)
 			return i;
+		if (n > 2 && strncmp(c->argv[i], name, n) == 0 &&
+		    c->argv[i][n] == '=') {
+			*value = c->argv[i] + n + 1;
+			return i;
+		}
 		if (strcmp(c->argv[i], "--") == 0 ||
 		    strcmp(c->argv[i], "--command") == 0)
 			break;
@@ -35,10 +44,13 @@ find(struct ctl *c, const char *name)
 bool
 args_flag(struct ctl *c, const char *name)
 {
-	int i = find(c, name);
+	const char *v;
+	int i = find(c, name, &v);
 
 	if (i < 0)
 		return false;
+	if (v != NULL)
+		ctl_fail(EXIT_USAGE, "%s takes no value", name);
 	take(c, i, 1);
 	return true;
 }
@@ -46,11 +58,15 @@ args_flag(struct ctl *c, const char *name)
 const char *
 args_next_value(struct ctl *c, const char *name)
 {
-	int i = find(c, name);
 	const char *v;
+	int i = find(c, name, &v);
 
 	if (i < 0)
 		return NULL;
+	if (v != NULL) {
+		take(c, i, 1);
+		return v;
+	}
 	if (i + 1 >= c->argc)
 		ctl_fail(EXIT_USAGE, "%s needs a value", name);
 	v = c->argv[i + 1];

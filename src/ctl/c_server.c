@@ -93,7 +93,7 @@ ctl_server_add(struct ctl *c)
 	}
 	ctl_model(c);
 	if (store_server_put(c->db, s, true, &e) < 0 ||
-	    store_change_log(c->db, "local administrator", "server add", s->name,
+	    store_change_log(c->db, ctl_actor(), "server add", s->name,
 	    NULL, ctl_text("{\"transport\":\"%s\"}", url != NULL ? "http" :
 	    "stdio"), &e) < 0)
 		ctl_fail_err(&e);
@@ -164,7 +164,8 @@ server_row(struct ctl *c, struct table *t, const struct model_server *s)
 }
 
 static const char *const server_columns[] = { "name", "transport", "status",
-    "circuit", "#tools", "#calls", "#failures", "source", "where", NULL };
+    "circuit", "#tools", "#calls", "#failures", "source", "url", "command",
+    NULL };
 
 int
 ctl_server_list(struct ctl *c)
@@ -200,7 +201,7 @@ ctl_server_show(struct ctl *c)
 	args_done(c, 1, 1);
 	ctl_model(c);
 	server_row(c, t, find_server(c, c->argv[0]));
-	table_print(t, c->json);
+	table_print_record(t, c->json);
 	table_free(&t);
 	return EXIT_OK;
 }
@@ -219,7 +220,7 @@ ctl_server_remove(struct ctl *c)
 		    "it there and reload", s->name, s->origin.file,
 		    s->origin.line);
 	if (store_server_remove(c->db, ORG, s->name, &e) < 0 ||
-	    store_change_log(c->db, "local administrator", "server remove",
+	    store_change_log(c->db, ctl_actor(), "server remove",
 	    s->name, NULL, NULL, &e) < 0)
 		ctl_fail_err(&e);
 	ctl_changed(c);

@@ -18,16 +18,6 @@
 
 #define ORG "default"
 
-/* What the change log says who did it. */
-static const char *
-actor(void)
-{
-	const char *sudo = getenv("SUDO_USER");
-
-	return ctl_text("%s (local)", sudo != NULL ? sudo :
-	    getenv("USER") != NULL ? getenv("USER") : "root");
-}
-
 static const char *
 email_arg(const char *s)
 {
@@ -74,6 +64,20 @@ allow(struct ctl *c, struct model_user *u, const char *spec)
 }
 
 static void
+no_role(struct ctl *c, const char *role)
+{
+	struct buf names;
+	size_t i;
+
+	buf_init(&names, 65536);
+	for (i = 0; i < c->model.n_roles; i++)
+		buf_printf(&names, "%s%s", i > 0 ? ", " : "",
+		    c->model.role[i].name);
+	ctl_fail(EXIT_NOT_FOUND, "there is no role \"%s\"; the roles are %.*s",
+	    role, (int)names.n, names.p);
+}
+
+static void
 user_options(struct ctl *c, struct model_user *u, bool is_new)
 {
 	const char *role = args_value(c, "--role");
@@ -86,7 +90,7 @@ user_options(struct ctl *c, struct model_user *u, bool is_new)
 		ctl_fail(EXIT_USAGE, "--role is missing");
 	if (role != NULL) {
 		if (model_find_role(&c->model, ORG, role) == NULL)
-			ctl_fail(EXIT_NOT_FOUND, "there is no role \"%s\"", role);
+			no_role(c, role);
 		free(u->role);
 		u->role = xstrdup(role);
 	}
@@ -124,7 +128,7 @@ store(struct ctl *c, struct model_user *u, bool only_new, const char *action)
 	json_put_raw(&j, "allowed_mcps", span_str(grants));
 	json_object_end(&j);
 	buf_add_char(&b, '\0');
-	if (store_change_log(c->db, actor(), action, u->email, NULL, b.p, &e) < 0)
+	if (store_change_log(c->db, ctl_actor(), action, u->email, NULL, b.p, &e) < 0)
 		ctl_fail_err(&e);
 	buf_free(&b);
 	free(grants);
@@ -137,6 +141,8 @@ ctl_user_add(struct ctl *c)
 	const char *email;
 	struct model_user *u;
 
+	if (c->argc == 0)
+		ctl_usage(c);
 	ctl_model(c);
 	u = xcalloc(1, sizeof(*u));
 	*u = (struct model_user){ .org = xstrdup(ORG), .active = true,
@@ -176,7 +182,7 @@ limit_text(struct ctl *c, const struct model_user *u)
 	int64_t n = u->requests_per_hour >= 0 ? u->requests_per_hour :
 	    r == NULL ? 0 : r->requests_per_hour;
 
-	return n == 0 ? "unlimited" : ctl_text("%lld", (long long)n);
+	return n == 0 && !c->json ? "unlimited" : ctl_text("%lld", (long long)n);
 }
 
 static void
@@ -186,12 +192,12 @@ user_row(struct ctl *c, struct table *t, const struct model_user *u)
 
 	table_row(t, u->email, u->name, u->role, u->active ? "yes" : "no",
 	    limit_text(c, u), u->origin.source == SOURCE_YAML ? "yaml" : "db",
-	    u->grants.given ? grants : "(role's)");
+	    u->grants.given ? grants : c->json ? NULL : "as the role");
 	free(grants);
 }
 
 static const char *const user_columns[] = { "email", "name", "role", "?active",
-    "per_hour", "source", "allowed_mcps", NULL };
+    "#per_hour", "source", "{allowed_mcps", NULL };
 
 int
 ctl_user_list(struct ctl *c)
@@ -216,7 +222,7 @@ ctl_user_show(struct ctl *c)
 	args_done(c, 1, 1);
 	ctl_model(c);
 	user_row(c, t, find_user(c, c->argv[0]));
-	table_print(t, c->json);
+	table_print_record(t, c->json);
 	table_free(&t);
 	return EXIT_OK;
 }
@@ -226,9 +232,9 @@ ctl_user_set(struct ctl *c)
 {
 	struct model_user *u, change;
 
-	ctl_model(c);
 	if (c->argc < 1)
 		ctl_usage(c);
+	ctl_model(c);
 	u = find_user(c, c->argv[0]);
 	if (u->origin.source == SOURCE_YAML)
 		ctl_fail(EXIT_CONFLICT, "%s stands in %s line %d; change it "
@@ -257,7 +263,7 @@ set_active(struct ctl *c, bool active)
 	ctl_model(c);
 	u = find_user(c, c->argv[0]);
 	if (store_user_set_active(c->db, ORG, u->email, active, &e) < 0 ||
-	    store_change_log(c->db, actor(), active ? "user enable" :
+	    store_change_log(c->db, ctl_actor(), active ? "user enable" :
 	    "user disable", u->email, NULL, active ? "{\"active\":true}" :
 	    "{\"active\":false}", &e) < 0)
 		ctl_fail_err(&e);
@@ -302,7 +308,7 @@ ctl_key_create(struct ctl *c)
 		expires = clock_wall_us() / 1000000 + (expires + 999) / 1000;
 	if (store_key_add(c->db, ORG, u->email, name == NULL ? "" : name, digest,
 	    prefix, expires, &id, &e) < 0 ||
-	    store_change_log(c->db, actor(), "key create", u->email, NULL,
+	    store_change_log(c->db, ctl_actor(), "key create", u->email, NULL,
 	    ctl_text("{\"id\":%lld,\"prefix\":\"%s\"}", (long long)id, prefix),
 	    &e) < 0)
 		ctl_fail_err(&e);
@@ -361,7 +367,7 @@ ctl_key_revoke(struct ctl *c)
 		    "key list\" shows them", c->argv[0]);
 	ctl_db(c);
 	if (store_key_revoke(c->db, id, &e) < 0 ||
-	    store_change_log(c->db, actor(), "key revoke", c->argv[0], NULL,
+	    store_change_log(c->db, ctl_actor(), "key revoke", c->argv[0], NULL,
 	    NULL, &e) < 0)
 		ctl_fail_err(&e);
 	ctl_changed(c);
@@ -393,7 +399,7 @@ ctl_token(struct ctl *c)
 	    u->email, u->name, u->role, now, lifetime, jti, &e);
 	if (text == NULL)
 		ctl_fail_err(&e);
-	if (c->db != NULL && store_change_log(c->db, actor(), "token", u->email,
+	if (c->db != NULL && store_change_log(c->db, ctl_actor(), "token", u->email,
 	    NULL, ctl_text("{\"jti\":\"%s\"}", jti), &e) < 0)
 		ctl_fail_err(&e);
 	if (c->json)

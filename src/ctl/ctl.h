@@ -30,6 +30,7 @@ struct ctl {
 	struct db	*db;
 	struct shm	 shm;		/* after ctl_attach() */
 	bool		 attached;
+	bool		 refused;	/* the daemon does not talk to us */
 	/* arguments of the command */
 	int		 argc;
 	char		**argv;
@@ -70,17 +71,25 @@ void	ctl_changed(struct ctl *);
 /* Sends one line to the control socket; answer to out; *fd gets a descriptor
  * if one came. 1 OK, 0 ERR, -1 nobody there. */
 int	ctl_ask(struct ctl *, const char *line, struct buf *out, int *fd);
+void	ctl_no_daemon(const struct ctl *) __attribute__((noreturn));
 
 /* table.c: rows of text, as a table for people or as a JSON array. */
 struct table;
 struct table *table_new(const char *const *columns);	/* NULL-terminated;
-					 * "#name": numbers, "?name": booleans */
+					 * "#name": numbers, "?name": booleans,
+					 * "{name": JSON */
 void	table_row(struct table *, ...);		/* one const char * per column;
 						 * NULL: none */
 void	table_print(struct table *, bool json);
+void	table_rows(struct table *, bool with_head);	/* never JSON */
+void	table_print_record(struct table *, bool json);	/* its only row */
+void	table_json(const struct table *, struct json_out *, const char *name);
 void	table_free(struct table **);
 const char *ctl_text(const char *fmt, ...)	/* kept until the end */
 	    __attribute__((format(printf, 1, 2)));
+
+/* What the change log says who did it. */
+const char *ctl_actor(void);
 
 /* commands */
 #define CMD(name, args, help, fn) int fn(struct ctl *);

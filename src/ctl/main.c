@@ -19,28 +19,134 @@ const struct command ctl_commands[] = {
 	{ NULL, NULL, NULL, NULL }
 };
 
+static const struct {
+	const char *command, *name, *values, *help;
+} options[] = {
+#define OPT(command, name, values, help) { command, name, values, help },
+#include "ctl/options.def"
+#undef OPT
+	{ NULL, NULL, NULL, NULL }
+};
+
+#define WIDTH	78
+
+static struct ctl ctl;
 static const struct command *current;
 
+static const char synopsis[] =
+    "usage: omni2ctl [-c file] [-o table|json] command [argument ...]\n";
+
+/* Does the command belong to this group ("user"), or is it the command? */
+static bool
+is_in_group(const struct command *c, const char *group)
+{
+	size_t n = strlen(group);
+
+	return strncmp(c->name, group, n) == 0 &&
+	    (c->name[n] == ' ' || c->name[n] == '\0');
+}
+
+/* All commands, or those of a group. */
 static void
-print_commands(FILE *f)
+print_commands(FILE *f, const char *group)
 {
 	const struct command *c;
 
-	fputs("usage: omni2ctl [-c file] [-o table|json] command [argument ...]\n"
-	    "\ncommands:\n", f);
+	if (group == NULL)
+		fputs(synopsis, f);
+	else
+		fprintf(f, "usage: omni2ctl [-c file] [-o table|json] %s "
+		    "command [argument ...]\n", group);
+	fputs("\ncommands:\n", f);
 	for (c = ctl_commands; c->name != NULL; c++)
-		fprintf(f, "  %-14s %s\n", c->name, c->help);
-	fputs("\n\"omni2ctl command --help\" shows the arguments of one.\n", f);
+		if (group == NULL || is_in_group(c, group))
+			fprintf(f, "  %-14s  %s\n", c->name, c->help);
+	if (group == NULL)
+		fputs("\noptions:\n"
+		    "  -c file         configuration ("
+		    OMNI2_SYSCONFDIR "/omni2.yaml)\n"
+		    "  -o table|json   form of the output\n"
+		    "  -h, --help      this text, or that of a command\n"
+		    "  -V, --version   print the version\n", f);
+	fputs("\n\"omni2ctl COMMAND --help\" shows the arguments of a "
+	    "command.\n", f);
+}
+
+/* Bytes of the next piece: up to a space outside of brackets. */
+static size_t
+piece(const char *s)
+{
+	int depth = 0;
+	size_t n;
+
+	for (n = 0; s[n] != '\0' && (s[n] != ' ' || depth > 0); n++)
+		depth += s[n] == '[' ? 1 : s[n] == ']' ? -1 : 0;
+	return n;
+}
+
+static void
+print_usage(FILE *f, const struct command *c)
+{
+	const char *s = c->args;
+	size_t n, column;
+	int indent;
+
+	indent = fprintf(f, "usage: omni2ctl %s", c->name);
+	column = (size_t)indent;
+	for (; *s != '\0'; s += n, s += *s == ' ') {
+		n = piece(s);
+		if (column + 1 + n > WIDTH) {
+			fprintf(f, "\n%*s", indent, "");
+			column = (size_t)indent;
+		}
+		fprintf(f, " %.*s", (int)n, s);
+		column += 1 + n;
+	}
+	fputc('\n', f);
+}
+
+/* The synopsis names the option, and not just a longer one. */
+static bool
+takes_option(const struct command *c, const char *name)
+{
+	const char *at = c->args;
+	size_t n = strlen(name);
+
+	while ((at = strstr(at, name)) != NULL) {
+		if ((at == c->args || at[-1] == ' ' || at[-1] == '[') &&
+		    (at[n] == ' ' || at[n] == ']' || at[n] == '\0'))
+			return true;
+		at += n;
+	}
+	return false;
+}
+
+static void
+print_help(FILE *f, const struct command *c)
+{
+	bool any = false;
+	size_t i;
+
+	print_usage(f, c);
+	fprintf(f, "\n%s\n", c->help);
+	for (i = 0; options[i].name != NULL; i++) {
+		if (!is_in_group(c, options[i].command) ||
+		    !takes_option(c, options[i].name))
+			continue;
+		fprintf(f, "%s  %-12s  %s\n", any ? "" : "\n", options[i].name,
+		    options[i].help);
+		any = true;
+	}
 }
 
 void
-ctl_usage(const struct ctl *ctl)
+ctl_usage(const struct ctl *c)
 {
 	if (current != NULL)
-		fprintf(stderr, "usage: omni2ctl %s %s\n", current->name,
-		    current->args);
+		print_usage(stderr, current);
 	else
-		print_commands(stderr);
+		fprintf(stderr, "%s\"omni2ctl --help\" lists the commands\n",
+		    synopsis);
 	exit(EXIT_USAGE);
 }
 
@@ -49,12 +155,25 @@ ctl_fail(enum ctl_exit status, const char *fmt, ...)
 {
 	va_list ap;
 
+	fflush(stdout);
 	fputs("omni2ctl: ", stderr);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fputc('\n', stderr);
+	if (status == EXIT_USAGE && current != NULL)
+		fprintf(stderr, "\"omni2ctl %s --help\" shows the arguments\n",
+		    current->name);
 	exit(status);
+}
+
+/* Was a statement refused because there are no tables? */
+static bool
+schema_is_missing(void)
+{
+	const char *state = ctl.db == NULL ? "" : db_sqlstate(ctl.db);
+
+	return strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0;
 }
 
 void
@@ -62,6 +181,9 @@ ctl_fail_err(const struct err *e)
 {
 	enum ctl_exit status = EXIT_FAILED;
 
+	if (schema_is_missing())
+		ctl_fail(EXIT_FAILED, "%s; \"omni2ctl db init\" makes the "
+		    "tables", e->text);
 	if (e->code == ERR_NOTFOUND)
 		status = EXIT_NOT_FOUND;
 	else if (e->code == ERR_CONFLICT)
@@ -101,24 +223,71 @@ find_command(struct ctl *c)
 	return NULL;
 }
 
-/* "omni2ctl user": the commands of that group. */
-static void
-print_group(const char *word)
+static bool
+is_group(const char *word)
 {
 	const struct command *c;
 	size_t n = strlen(word);
-	bool any = false;
 
 	for (c = ctl_commands; c->name != NULL; c++)
-		if (strncmp(c->name, word, n) == 0 && c->name[n] == ' ') {
-			fprintf(stderr, "%s omni2ctl %s %s\n",
-			    any ? "      " : "usage:", c->name, c->args);
-			any = true;
-		}
-	if (!any)
-		fprintf(stderr, "omni2ctl: there is no command \"%s\"; "
-		    "\"omni2ctl --help\" lists them\n", word);
+		if (strncmp(c->name, word, n) == 0 && c->name[n] == ' ')
+			return true;
+	return false;
+}
+
+static bool
+is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+/* What argv names is no command: a group, or nothing. */
+static void
+no_command(const struct ctl *c)
+{
+	const char *word = c->argv[0];
+
+	if (!is_group(word))
+		ctl_fail(EXIT_USAGE, "there is no command \"%s\"; \"omni2ctl "
+		    "--help\" lists them", word);
+	if (c->argc > 1 && is_help(c->argv[1])) {
+		print_commands(stdout, word);
+		exit(EXIT_OK);
+	}
+	if (c->argc > 1)
+		ctl_fail(EXIT_USAGE, "there is no command \"%s %s\"; "
+		    "\"omni2ctl %s --help\" lists them", word, c->argv[1],
+		    word);
+	print_commands(stderr, word);
 	exit(EXIT_USAGE);
+}
+
+/* "omni2ctl help", "help user", "help user add" */
+static void
+help(struct ctl *c)
+{
+	const struct command *k;
+
+	c->argc--;
+	c->argv++;
+	if (c->argc == 0)
+		print_commands(stdout, NULL);
+	else if ((k = find_command(c)) != NULL)
+		print_help(stdout, k);
+	else if (c->argc == 1 && is_group(c->argv[0]))
+		print_commands(stdout, c->argv[0]);
+	else
+		no_command(c);
+	exit(EXIT_OK);
+}
+
+static void
+set_format(struct ctl *c, const char *format)
+{
+	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
+		ctl_fail(EXIT_USAGE, "-o takes table or json, not \"%s\"",
+		    format);
+	c->json = *format == 'j';
 }
 
 static void
@@ -126,24 +295,25 @@ global_options(struct ctl *c)
 {
 	while (c->argc > 0 && c->argv[0][0] == '-') {
 		const char *o = c->argv[0];
-		const char *v = c->argc > 1 ? c->argv[1] : NULL;
 
-		if (strcmp(o, "-h") == 0 || strcmp(o, "--help") == 0) {
-			print_commands(stdout);
+		if (is_help(o)) {
+			print_commands(stdout, NULL);
 			exit(EXIT_OK);
 		}
 		if (strcmp(o, "-V") == 0 || strcmp(o, "--version") == 0) {
 			puts("omni2ctl " PACKAGE_VERSION);
 			exit(EXIT_OK);
 		}
-		if (v == NULL || (strcmp(o, "-c") != 0 && strcmp(o, "-o") != 0))
+		if (strcmp(o, "-c") != 0 && strcmp(o, "-o") != 0) {
+			fprintf(stderr, "omni2ctl: unknown option %s\n", o);
 			ctl_usage(c);
+		}
+		if (c->argc < 2)
+			ctl_fail(EXIT_USAGE, "%s needs a value", o);
 		if (o[1] == 'c')
-			c->conf_path = v;
-		else if (strcmp(v, "json") == 0)
-			c->json = true;
-		else if (strcmp(v, "table") != 0)
-			ctl_fail(EXIT_USAGE, "-o takes table or json");
+			c->conf_path = c->argv[1];
+		else
+			set_format(c, c->argv[1]);
 		c->argc -= 2;
 		c->argv += 2;
 	}
@@ -152,28 +322,30 @@ global_options(struct ctl *c)
 int
 main(int argc, char **argv)
 {
-	static struct ctl c;
 	const char *format;
 
 	log_init("omni2ctl");
 	log_set_level(LOG_LEVEL_WARN);
-	c.conf_path = OMNI2_SYSCONFDIR "/omni2.yaml";
-	c.argc = argc - 1;
-	c.argv = argv + 1;
-	global_options(&c);
-	if (c.argc == 0)
-		ctl_usage(&c);
-	current = find_command(&c);
+	ctl.conf_path = OMNI2_SYSCONFDIR "/omni2.yaml";
+	ctl.argc = argc - 1;
+	ctl.argv = argv + 1;
+	global_options(&ctl);
+	if (ctl.argc == 0) {
+		print_commands(stderr, NULL);
+		return EXIT_USAGE;
+	}
+	if (strcmp(ctl.argv[0], "help") == 0)
+		help(&ctl);
+	current = find_command(&ctl);
 	if (current == NULL)
-		print_group(c.argv[0]);
-	if (args_flag(&c, "--help") || args_flag(&c, "-h")) {
-		printf("usage: omni2ctl %s %s\n%s\n", current->name,
-		    current->args, current->help);
+		no_command(&ctl);
+	if (args_flag(&ctl, "--help") || args_flag(&ctl, "-h")) {
+		print_help(stdout, current);
 		return EXIT_OK;
 	}
 	/* kubectl's habit: -o behind the command */
-	format = args_value(&c, "-o");
-	if (format != NULL && strcmp(format, "json") == 0)
-		c.json = true;
-	return current->run(&c);
+	format = args_value(&ctl, "-o");
+	if (format != NULL)
+		set_format(&ctl, format);
+	return current->run(&ctl);
 }

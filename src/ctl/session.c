@@ -27,8 +27,10 @@ ctl_conf(struct ctl *c)
 	if (c->have_conf)
 		return;
 	if (access(c->conf_path, R_OK) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s; name the configuration with -c",
-		    c->conf_path, strerror(errno));
+		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED,
+		    errno == EACCES ? "%s: %s; be root or the user of omni2d" :
+		    "%s: %s; name the configuration with -c", c->conf_path,
+		    strerror(errno));
 	buf_init(&text, 1u << 20);
 	model_init(&c->model);
 	if (loader_read(c->conf_path, &c->conf, &c->model, &text, LOADER_YAML) < 0) {
@@ -112,8 +114,10 @@ ctl_ask(struct ctl *c, const char *line, struct buf *out, int *fd)
 		*fd = -1;
 	snprintf(path, sizeof(path), "%s/control.sock", c->conf.run_dir);
 	sock = sock_connect_unix(path, SOCK_STREAM, &e);
-	if (sock < 0)
+	if (sock < 0) {
+		c->refused = errno == EACCES;
 		return -1;
+	}
 	if (fdio_write_all(sock, line, strlen(line)) < 0 ||
 	    fdio_write_all(sock, "\n", 1) < 0) {
 		close(sock);
@@ -121,9 +125,20 @@ ctl_ask(struct ctl *c, const char *line, struct buf *out, int *fd)
 	}
 	rc = read_answer(sock, out, fd);
 	close(sock);
-	if (out->n == 0)
-		return -1;		/* closed without a word */
-	return rc;
+	if (out->n > 0)
+		return rc;
+	c->refused = true;		/* closed without a word: not for us */
+	return -1;
+}
+
+void
+ctl_no_daemon(const struct ctl *c)
+{
+	if (c->refused)
+		ctl_fail(EXIT_DENIED, "omni2d does not talk to this user on "
+		    "%s/control.sock; be root or its user", c->conf.run_dir);
+	ctl_fail(EXIT_UNREACHABLE, "omni2d does not answer on "
+	    "%s/control.sock; is it running?", c->conf.run_dir);
 }
 
 bool
@@ -141,11 +156,18 @@ ctl_attach(struct ctl *c, bool must)
 			ctl_fail_err(&e);
 		c->attached = true;
 	} else if (must)
-		ctl_fail(EXIT_UNREACHABLE, "omni2d does not answer on "
-		    "%s/control.sock: is it running, and are you root or its "
-		    "user?", c->conf.run_dir);
+		ctl_no_daemon(c);
 	buf_free(&out);
 	return c->attached;
+}
+
+const char *
+ctl_actor(void)
+{
+	const char *sudo = getenv("SUDO_USER"), *user = getenv("USER");
+
+	return ctl_text("%s (local)", sudo != NULL ? sudo : user != NULL ?
+	    user : "root");
 }
 
 void

@@ -1,13 +1,20 @@
 /*
  * table -- rows for people (aligned columns) or for programs (JSON).
+ *
+ * On a terminal lines end at its right edge; into a pipe or a file they go
+ * whole. What came from outside (names, errors of servers) cannot steer the
+ * terminal: control characters are shown as "?".
  */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "ctl/ctl.h"
 
 struct table {
@@ -76,89 +83,204 @@ title(const struct table *t, int i)
 {
 	const char *c = t->column[i];
 
-	return *c == '#' || *c == '?' ? c + 1 : c;
+	return *c == '#' || *c == '?' || *c == '{' ? c + 1 : c;
+}
+
+static const char *
+cell(const struct table *t, size_t row, int column)
+{
+	return t->cell[row * (size_t)t->n_columns + (size_t)column];
 }
 
 static void
-print_json(const struct table *t)
+put_json_row(const struct table *t, size_t r, struct json_out *j)
+{
+	int i;
+
+	json_object_begin(j, NULL);
+	for (i = 0; i < t->n_columns; i++) {
+		const char *s = cell(t, r, i), *name = title(t, i);
+		char type = t->column[i][0];
+
+		if (s == NULL || ((type == '#' || type == '{') && *s == '\0'))
+			json_put_null(j, name);
+		else if (type == '#' || type == '{')
+			json_put_raw(j, name, span_str(s));
+		else if (type == '?')
+			json_put_bool(j, name, strcmp(s, "yes") == 0);
+		else
+			json_put_str(j, name, s);
+	}
+	json_object_end(j);
+}
+
+void
+table_json(const struct table *t, struct json_out *j, const char *name)
+{
+	size_t r;
+
+	json_array_begin(j, name);
+	for (r = 0; r < t->n_rows; r++)
+		put_json_row(t, r, j);
+	json_array_end(j);
+}
+
+static void
+print_json(const struct table *t, bool is_record)
 {
 	struct json_out j;
 	struct buf b;
-	size_t r;
-	int i;
 
 	buf_init(&b, 1u << 30);
 	json_out_init(&j, &b);
-	json_array_begin(&j, NULL);
-	for (r = 0; r < t->n_rows; r++) {
-		json_object_begin(&j, NULL);
-		for (i = 0; i < t->n_columns; i++) {
-			const char *s = t->cell[r * (size_t)t->n_columns + (size_t)i];
-			const char *name = title(t, i);
-
-			if (s == NULL || (t->column[i][0] == '#' && *s == '\0'))
-				json_put_null(&j, name);
-			else if (t->column[i][0] == '#')
-				json_put_raw(&j, name, span_str(s));
-			else if (t->column[i][0] == '?')
-				json_put_bool(&j, name, strcmp(s, "yes") == 0);
-			else
-				json_put_str(&j, name, s);
-		}
-		json_object_end(&j);
-	}
-	json_array_end(&j);
+	if (is_record)
+		put_json_row(t, 0, &j);
+	else
+		table_json(t, &j, NULL);
 	printf("%.*s\n", (int)b.n, b.p);
 	buf_free(&b);
 }
 
-static void
-print_row(const struct table *t, const char *const *cell, const int *width)
+/* Columns of the terminal; INT_MAX if it is none. */
+static int
+line_width(void)
 {
-	int i;
+	struct winsize w;
 
-	for (i = 0; i < t->n_columns; i++) {
-		const char *s = cell[i] == NULL ? "-" : cell[i];
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col < 20)
+		return INT_MAX;
+	return w.ws_col;
+}
 
-		if (i == t->n_columns - 1)
-			printf("%s", s);
-		else if (t->column[i][0] == '#')
-			printf("%*s  ", width[i], s);
-		else
-			printf("%-*s  ", width[i], s);
+/* One character of s in *n bytes, or "?" for what must not reach a terminal. */
+static const char *
+shown(const char *s, size_t *n)
+{
+	size_t len = utf8_sequence((const unsigned char *)s, strnlen(s, 4));
+	unsigned char c = (unsigned char)*s;
+
+	*n = len == 0 ? 1 : len;
+	if (len == 0 || c < 0x20 || c == 0x7f ||
+	    (c == 0xc2 && (unsigned char)s[1] < 0xa0))
+		return "?";
+	return s;
+}
+
+static int
+text_width(const char *s)
+{
+	int width = 0;
+	size_t n;
+
+	for (; *s != '\0'; s += n, width++)
+		shown(s, &n);
+	return width;
+}
+
+/* Appends at most *left characters. */
+static void
+put_text(struct buf *b, const char *s, int *left)
+{
+	size_t n;
+
+	for (; *s != '\0' && *left > 0; s += n, (*left)--) {
+		const char *p = shown(s, &n);
+
+		buf_add(b, p, p == s ? n : 1);
 	}
-	putchar('\n');
+}
+
+static void
+put_spaces(struct buf *b, int n, int *left)
+{
+	for (; n > 0 && *left > 0; n--, (*left)--)
+		buf_add_char(b, ' ');
+}
+
+static void
+print_row(const struct table *t, const char *const *row, const int *width)
+{
+	int left = line_width(), i;
+	struct buf b;
+
+	buf_init(&b, 1u << 24);
+	for (i = 0; i < t->n_columns; i++) {
+		const char *s = row[i] == NULL || *row[i] == '\0' ? "-" : row[i];
+		int pad = width[i] - text_width(s);
+
+		if (t->column[i][0] == '#')
+			put_spaces(&b, pad, &left);
+		put_text(&b, s, &left);
+		if (i == t->n_columns - 1)
+			break;
+		put_spaces(&b, t->column[i][0] == '#' ? 2 : pad + 2, &left);
+	}
+	printf("%.*s\n", (int)b.n, b.p);
+	buf_free(&b);
+}
+
+static const char *
+heading(const struct table *t, int i)
+{
+	char *up = xstrdup(title(t, i)), *p;
+	const char *kept;
+
+	for (p = up; *p != '\0'; p++)
+		*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+	kept = ctl_text("%s", up);
+	free(up);
+	return kept;
 }
 
 void
-table_print(struct table *t, bool json)
+table_rows(struct table *t, bool with_head)
 {
 	const char *head[32];
 	int width[32], i;
 	size_t r;
 
-	if (json) {
-		print_json(t);
-		return;
-	}
 	for (i = 0; i < t->n_columns; i++) {
-		char *up = xstrdup(title(t, i)), *p;
-
-		for (p = up; *p != '\0'; p++)
-			*p = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
-		head[i] = ctl_text("%s", up);
-		free(up);
-		width[i] = (int)strlen(head[i]);
+		head[i] = heading(t, i);
+		width[i] = text_width(head[i]);
 		for (r = 0; r < t->n_rows; r++) {
-			const char *s = t->cell[r * (size_t)t->n_columns + (size_t)i];
+			const char *s = cell(t, r, i);
 
-			if (s != NULL && (int)strlen(s) > width[i])
-				width[i] = (int)strlen(s);
+			if (s != NULL && text_width(s) > width[i])
+				width[i] = text_width(s);
 		}
 	}
-	print_row(t, head, width);
+	if (with_head)
+		print_row(t, head, width);
 	for (r = 0; r < t->n_rows; r++)
 		print_row(t, t->cell + r * (size_t)t->n_columns, width);
+}
+
+void
+table_print(struct table *t, bool json)
+{
+	if (json)
+		print_json(t, false);
+	else
+		table_rows(t, true);
+}
+
+/* The one row: a line for each of its columns, or one JSON object. */
+void
+table_print_record(struct table *t, bool json)
+{
+	static const char *const columns[] = { "item", "value", NULL };
+	struct table *lines;
+	int i;
+
+	if (json) {
+		print_json(t, true);
+		return;
+	}
+	lines = table_new(columns);
+	for (i = 0; i < t->n_columns; i++)
+		table_row(lines, title(t, i), cell(t, 0, i));
+	table_rows(lines, false);
+	table_free(&lines);
 }
 
 void

@@ -231,6 +231,16 @@ arm_lane(struct keeper *k, uint32_t lane, bool on)
 	epoll_ctl(k->ep, EPOLL_CTL_MOD, k->lanes->hand[lane][0], &ev);
 }
 
+/* Requests that no worker has taken: in the lane and here. */
+static uint64_t
+waiting(const struct keeper *k)
+{
+	struct shm_queue *q = shm_queue(k->shm);
+	uint64_t handed = atomic_load(&q->handed), taken = atomic_load(&q->taken);
+
+	return (handed > taken ? handed - taken : 0) + k->queue[LANE_WORK].n;
+}
+
 /*
  * Requests wait and no worker is idle: ask workers that only hold a quiet
  * keep-alive connection to give it back, and the master for more workers.
@@ -239,16 +249,13 @@ static void
 relieve(struct keeper *k)
 {
 	struct shm_queue *q = shm_queue(k->shm);
-	uint64_t waiting = atomic_load(&q->handed) - atomic_load(&q->taken);
+	uint64_t need = waiting(k), one = 1;
 	uint32_t n, slots = k->shm->sizes.slots;
 	uint32_t first = shm_kind_first(KIND_WORKER);
-	uint64_t one = 1;
 
-	waiting += k->queue[LANE_WORK].n;
-	if (waiting == 0 || waiting > UINT32_MAX ||
-	    atomic_load(&q->idle) >= waiting)
+	if (need == 0 || atomic_load(&q->idle) >= need)
 		return;
-	for (n = first; n < slots && waiting > 0; n++) {
+	for (n = first; n < slots && need > 0; n++) {
 		struct shm_slot *s;
 		int32_t pid;
 
@@ -260,9 +267,9 @@ relieve(struct keeper *k)
 		    memory_order_relaxed) != SLOT_HOLDING)
 			continue;
 		kill(pid, SIGUSR1);
-		waiting--;
+		need--;
 	}
-	if (waiting > 0)
+	if (need > 0)
 		(void)!write(k->lanes->starve_fd, &one, sizeof(one));
 }
 
@@ -308,13 +315,14 @@ head_complete(struct keeper *k, uint32_t i, int64_t now)
 	int rc;
 
 	c->lane = lane_of(c);
+	if (c->lane == LANE_WORK && waiting(k) >= k->queue_max) {
+		shm_count_in(shm_self(k->shm), C_QUEUE_FULL, 1);
+		refuse(k, i, answer_503);
+		relieve(k);
+		return;
+	}
 	rc = k->queue[c->lane].n > 0 ? 0 : hand_over(k, i, now);
 	if (rc == 0) {
-		if (k->queue[c->lane].n >= k->queue_max) {
-			shm_count_in(shm_self(k->shm), C_QUEUE_FULL, 1);
-			refuse(k, i, answer_503);
-			return;
-		}
 		move(k, i, QUEUED, now);
 		arm_lane(k, c->lane, true);
 	}
@@ -445,14 +453,12 @@ accept_some(struct keeper *k, int listener, int64_t now)
 		socklen_t len = sizeof(ss);
 		int fd;
 
-		if (k->list[FREE].n == 0) {
-			if (log_limit_ok(&ll))
-				log_warn("server.connections is reached: %u "
-				    "connections are open", k->max);
-			shm_count_in(shm_self(k->shm), C_CONNECTIONS_REFUSED, 1);
-			pause_accept(k, true);
-			return;
-		}
+		if (k->list[FREE].n == 0 && log_limit_ok(&ll))
+			log_warn("server.connections is reached: %u "
+			    "connections are open", k->max);
+		/* the longest idle one makes room for somebody who asks */
+		if (k->list[FREE].n == 0 && k->list[IDLE].n > 0)
+			drop(k, k->list[IDLE].head);
 		fd = accept4(listener, (struct sockaddr *)&ss, &len,
 		    SOCK_CLOEXEC);
 		if (fd < 0) {
@@ -463,6 +469,13 @@ accept_some(struct keeper *k, int listener, int64_t now)
 				pause_accept(k, true);
 			}
 			return;
+		}
+		if (k->list[FREE].n == 0) {
+			shm_count_in(shm_self(k->shm), C_CONNECTIONS_REFUSED, 1);
+			(void)!send(fd, answer_503, sizeof(answer_503) - 1,
+			    MSG_NOSIGNAL | MSG_DONTWAIT);
+			close(fd);
+			continue;
 		}
 		sock_addr_text((struct sockaddr *)&ss, peer, sizeof(peer));
 		set_socket_times(fd);

@@ -243,8 +243,8 @@ mcp_may(struct mcp_call *c, uint32_t server, enum item_kind kind,
 		shm_count_in(self, C_PERM_HITS, 1);
 		if ((cached >> 8) != 0 || !explain) {
 			if (explain)
-				snprintf(c->rule, sizeof(c->rule), "%s",
-				    rbac_rule_text((enum rbac_rule)(cached & 0xff)));
+				span_copy(c->rule, sizeof(c->rule), span_str(
+				    rbac_rule_text((enum rbac_rule)(cached & 0xff))));
 			return (cached >> 8) != 0;
 		}
 	}

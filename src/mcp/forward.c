@@ -284,8 +284,15 @@ prepare(struct forward *f, const struct pol_server *s)
 {
 	struct mcp_call *c = f->c;
 	struct mcp *m = c->mcp;
-	char *trace = arena_printf(m->mem, "traceparent: 00-%s-%016llx-01\r\n",
-	    c->trace_id, (unsigned long long)hash_mix(c->call_id + 1));
+	static const char head[] = "traceparent: 00-", tail[] = "-01\r\n";
+	uint64_t span_id = hash_mix(c->call_id + 1);
+	char *trace = arena_alloc(m->mem, 80), *at = trace;
+
+	at = (char *)memcpy(at, head, sizeof(head) - 1) + sizeof(head) - 1;
+	at = (char *)memcpy(at, c->trace_id, 32) + 32;
+	*at++ = '-';
+	hash_hex((const uint8_t *)&span_id, 8, at);
+	memcpy(at + 16, tail, sizeof(tail));
 
 	upstream_target_copy(&f->target, m->mem, c->policy, c->server,
 	    m->conf.default_timeout_ms);
@@ -411,14 +418,11 @@ forward(struct forward *f, struct buf *out, struct err *e)
 static struct span
 quoted(struct mcp_call *c, struct span text)
 {
-	struct buf b;
-	struct span r;
+	struct buf *b = &c->mcp->event;		/* free before the call begins */
 
-	buf_init(&b, text.n * 6 + 2);
-	json_quote(&b, text);
-	r = arena_dup(c->mcp->mem, buf_span(&b));
-	buf_free(&b);
-	return r;
+	buf_reset(b, 1 << 20);
+	json_quote(b, text);
+	return arena_dup(c->mcp->mem, buf_span(b));
 }
 
 /* Policy index of the catalog server, noted in the call; false if gone. */

@@ -30,9 +30,9 @@ struct builder {
 	const struct model	*model;
 	struct shm		*shm;
 	struct err		*e;
-	struct pol_str		*string;	/* table of the strings so far */
+	struct pol_str		*string;	/* table of all so far */
 	size_t			 n_strings, string_places;
-	struct pol_grants	*role_grants;	/* [role][org], if done */
+	struct pol_grants	*role_grants;	/* [role][org] */
 	bool			*role_grants_done;
 };
 
@@ -141,7 +141,7 @@ chain_list(uint8_t digest[32], const struct strlist *list)
 
 	for (i = 0; i < list->n; i++)
 		chain(digest, list->v[i]);
-	digest[0] ^= 1;			/* where one list ends, the next begins */
+	digest[0] ^= 1;		/* where one list ends, the next begins */
 }
 
 /* The same on every node and after every restart; never equal to a row id. */

@@ -274,7 +274,9 @@ rbac_may_use_server(const struct pol_head *p, uint32_t user, uint32_t server)
 {
 	struct query q;
 
-	if (!query_init(&q, p, user, server, "") || decide_gate(&q) != RULE_NONE)
+	if (!query_init(&q, p, user, server, ""))
+		return false;
+	if (decide_gate(&q) != RULE_NONE)
 		return false;
 	return q.role->is_admin || q.user->grants.all || q.access != NULL;
 }

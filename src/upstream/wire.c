@@ -6,8 +6,6 @@
  * are blocking with a short SO_RCVTIMEO, and only when that has passed does
  * poll() watch the client too. Never raises SIGPIPE.
  */
-#include "config.h"		/* _GNU_SOURCE, for POLLRDHUP */
-
 #include "upstream/upstream_int.h"
 
 #include <errno.h>

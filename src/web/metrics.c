@@ -168,9 +168,16 @@ put_servers(const struct shm *shm, struct buf *b)
 	name = "omni2_server_failures_total";
 	family(b, name, "counter", "Calls to the server that failed.");
 	EACH_SERVER(atomic_load(&h->failures));
-	name = "omni2_server_latency_microseconds";
-	family(b, name, "gauge", "Moving average of the server's answers.");
-	EACH_SERVER(atomic_load(&h->latency_us));
+	family(b, "omni2_server_latency_seconds", "gauge",
+	    "Moving average of the time of the server's answers.");
+	for (i = 0; i < SHM_SERVERS_MAX; i++) {
+		const struct shm_health *h = shm_health(shm, i);
+
+		if (atomic_load(&h->server_id) != 0)
+			buf_printf(b, "omni2_server_latency_seconds"
+			    "{server=\"%.63s\"} %g\n", h->name,
+			    (double)atomic_load(&h->latency_us) / 1e6);
+	}
 }
 
 void

@@ -700,6 +700,9 @@ class Client:
         found, cursor = [], None
         while True:
             r = self.request(method, {"cursor": cursor} if cursor else {})
+            if cursor and "error" in r.message:     # the list has changed
+                found, cursor = [], None
+                continue
             found += [item[key] for item in r.result[member]]
             cursor = r.result.get("nextCursor")
             if not cursor:

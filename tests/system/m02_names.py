@@ -8,15 +8,16 @@ from servers import http_server
 
 MANY = 5000
 ODD = ["with space", "ünïcode", "a" * 100, "dots.and-dashes", "slash/slash",
-       "quote\"s", "x__y", "_", "UPPER", "upper", "\u0000nul", "tab\t",
-       "emoji😀", "a" * 99 + "b", "-", "1"]
+       "quote\"s", "x__y", "_", "UPPER", "upper", "emoji😀", "a" * 99 + "b",
+       "-", "1"]
+CONTROL = ["\u0000nul", "tab\t", "line\nfeed", "\u001b[31mred"]
 
 
 class Setting:
     def __init__(self, env):
         self.many = Fake(pages=[[tool(f"tool_{i:04}") for i in range(p, p + 500)]
                                 for p in range(0, MANY, 500)])
-        self.odd = Fake([tool(n) for n in ODD])
+        self.odd = Fake([tool(n) for n in ODD + CONTROL])
         self.twice = Fake([tool("same", title="first"),
                            tool("same", title="second"), tool("other")])
         self.bad = Fake([tool("good"), {"name": 7}, {"name": ""},
@@ -59,6 +60,13 @@ def test_odd_names_reach_their_tools(_env, it):
         check(c.call(name).is_ok, name)
     for own in ODD:
         same(it.odd.count(own), 1, f"calls of {own!r}")
+
+
+def test_names_with_control_characters_are_left_out(_env, it):
+    own = it.open("/servers/odd/mcp")
+    for name in CONTROL:
+        check("error" in own.call(name).message, repr(name))
+        same(it.odd.count(name), 0, f"calls of {name!r}")
 
 
 def test_odd_names_on_the_own_endpoint(_env, it):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from harness import check, same, wait_for
+from harness import check, in_parallel, same, wait_for
 from servers import (everything_http, everything_stdio, fastmcp, filesystem,
                      http_server, reference)
 
@@ -60,6 +60,14 @@ class Setting:
         same(len(out), len(ops), f"{client}: {str(out)[:600]} results")
         return out
 
+    def drive_all(self, email, ops, path="/mcp"):
+        """What every client got, all at the same time."""
+        got = in_parallel([lambda c=c: self.drive(c, email, ops, path)
+                           for c in CLIENTS])
+        for client, result in zip(CLIENTS, got):
+            check(isinstance(result, list), f"{client}: {result}")
+        return zip(CLIENTS, got)
+
 
 def setup(env):
     return Setting(env)
@@ -72,15 +80,14 @@ def text(result):
 
 def test_everything_a_user_may(_env, it):
     first = None
-    for client in CLIENTS:
-        got = it.drive(client, "ann@example.com", [
-            ["tools"], ["call", "everything__echo", {"message": "one"}],
-            ["call", "everything_http__echo", {"message": "two"}],
-            ["call", "files__read_text_file", {"path": it.path + "/hello.txt"}],
-            ["call", "weather__forecast", {"city": "Bern", "days": 3}],
-            ["call", "reference__add", {"a": 2, "b": 3}],
-            ["resources"], ["prompts"],
-            ["prompt", "reference__test_simple_prompt"]])
+    ops = [["tools"], ["call", "everything__echo", {"message": "one"}],
+           ["call", "everything_http__echo", {"message": "two"}],
+           ["call", "files__read_text_file", {"path": it.path + "/hello.txt"}],
+           ["call", "weather__forecast", {"city": "Bern", "days": 3}],
+           ["call", "reference__add", {"a": 2, "b": 3}],
+           ["resources"], ["prompts"],
+           ["prompt", "reference__test_simple_prompt"]]
+    for client, got in it.drive_all("ann@example.com", ops):
         for i, word in enumerate(("one", "two", "hello from a file",
                                   "Bern: sunny for 3 days", "5"), 1):
             check(word in text(got[i]), f"{client}: {got[i]}")
@@ -96,19 +103,17 @@ def test_resource_through_the_aggregate(_env, it):
     uri = next(u for u in it.g.client("ann@example.com").initialize().names(
         "resources/list", "resources", "uri")
         if u.endswith("test://static-text"))
-    for client in CLIENTS:
-        got = it.drive(client, "ann@example.com", [["read", uri]])
+    for client, got in it.drive_all("ann@example.com", [["read", uri]]):
         check("static text" in got[0]["ok"]["contents"][0]["text"],
               f"{client}: {got}")
 
 
 def test_permissions_through_the_clients(_env, it):
-    for client in CLIENTS:
-        calls = it.up.count()["calls"]
-        got = it.drive(client, "rob@example.com", [
-            ["tools"], ["call", "everything__echo", {"message": "mine"}],
-            ["call", "everything__get-env"], ["call", "perf__echo"],
-            ["call", "weather__forecast", {"city": "Bern"}]])
+    calls = it.up.count()["calls"]
+    ops = [["tools"], ["call", "everything__echo", {"message": "mine"}],
+           ["call", "everything__get-env"], ["call", "perf__echo"],
+           ["call", "weather__forecast", {"city": "Bern"}]]
+    for client, got in it.drive_all("rob@example.com", ops):
         same(got[0]["ok"], ["everything__echo"], f"{client}: tools of rob")
         check("mine" in text(got[1]), f"{client}: {got[1]}")
         for denied in got[2:]:
@@ -116,14 +121,13 @@ def test_permissions_through_the_clients(_env, it):
             check("Access denied" in denied["error"]["message"] or
                   denied["error"]["code"] in (-32003, 403),
                   f"{client}: {denied}")
-        same(it.up.count()["calls"], calls, f"{client}: calls that arrived")
+    same(it.up.count()["calls"], calls, "calls that arrived")
 
 
 def test_one_server_through_the_clients(_env, it):
-    for client in CLIENTS:
-        got = it.drive(client, "ann@example.com", [
-            ["tools"], ["call", "forecast", {"city": "Chur"}]],
-            "/servers/weather/mcp")
+    ops = [["tools"], ["call", "forecast", {"city": "Chur"}]]
+    for client, got in it.drive_all("ann@example.com", ops,
+                                    "/servers/weather/mcp"):
         same(got[0]["ok"], ["forecast"], f"{client}: tools")
         check("Chur" in text(got[1]), f"{client}: {got}")
 
@@ -140,6 +144,5 @@ def test_rate_limit_through_a_client(_env, it):
 
 def test_wrong_key(_env, it):
     it.g.keys["mallory@example.com"] = "omni2_" + "A" * 43
-    for client in CLIENTS:
-        got = it.drive(client, "mallory@example.com", [["tools"]])
+    for client, got in it.drive_all("mallory@example.com", [["tools"]]):
         check("error" in got[0], f"{client}: {got}")

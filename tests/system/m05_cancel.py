@@ -113,7 +113,7 @@ def test_deadline(_env, it):
         start = time.monotonic()
         r = it.open().call(tool)
         took = time.monotonic() - start
-        same((r.status, r.error["code"]), (504, -32054), f"{tool}: {r}")
+        same(r.error["code"], -32054, f"{tool}: {r}")
         check(2.5 < took < 4.0, f"{tool} took {took:.1f} s")
         if tool.startswith("web"):
             wait_for(lambda b=before: len(it.fake.cancelled) + it.fake.count(

@@ -259,86 +259,88 @@ test_headers(void **state)
 	free(token);
 }
 
+static const struct {
+	const char *payload, *text;
+} bad_claims[] = {
+	/* time */
+	{ ONLY("\"exp\":1799999999,", SUB, ISS, AUD),
+	    "Token expired" },
+	{ ONLY("\"exp\":1800000000,", SUB, ISS, AUD),
+	    "Token expired" },
+	{ ONLY("\"exp\":0,", SUB, ISS, AUD), "Token expired" },
+	{ ONLY("\"exp\":-5,", SUB, ISS, AUD), "Token expired" },
+	{ ONLY("", SUB, ISS, AUD), "Invalid token" },
+	{ ONLY("\"exp\":null,", SUB, ISS, AUD), "Invalid token" },
+	{ ONLY("\"exp\":\"1900000000\",", SUB, ISS, AUD),
+	    "Invalid token" },
+	{ ONLY("\"exp\":1.9e9,", SUB, ISS, AUD), "Invalid token" },
+	{ ONLY("\"exp\":99999999999999999999,", SUB, ISS, AUD),
+	    "Invalid token" },
+	{ CLAIMS(",\"nbf\":1800000001"), "Invalid token" },
+	{ CLAIMS(",\"nbf\":\"0\""), "Invalid token" },
+	{ CLAIMS(",\"iat\":\"now\""), "Invalid token" },
+	/* issuer, audience, type */
+	{ ONLY(EXP, SUB, "", AUD), "Invalid token" },
+	{ ONLY(EXP, SUB, "\"iss\":\"omni\",", AUD), "Invalid token" },
+	{ ONLY(EXP, SUB, "\"iss\":\"omni22\",", AUD),
+	    "Invalid token" },
+	{ ONLY(EXP, SUB, "\"iss\":[\"omni2\"],", AUD),
+	    "Invalid token" },
+	{ ONLY(EXP, SUB, "\"iss\":\"\",", AUD), "Invalid token" },
+	{ ONLY(EXP, SUB, ISS, ""), "Invalid token" },
+	{ ONLY(EXP, SUB, ISS, "\"aud\":\"other\","),
+	    "Invalid token" },
+	{ ONLY(EXP, SUB, ISS, "\"aud\":[],"), "Invalid token" },
+	{ ONLY(EXP, SUB, ISS, "\"aud\":[\"a\",\"b\"],"),
+	    "Invalid token" },
+	{ ONLY(EXP, SUB, ISS, "\"aud\":{\"omni2\":1},"),
+	    "Invalid token" },
+	{ CLAIMS(",\"type\":\"refresh\""), "Invalid token" },
+	{ CLAIMS(",\"type\":true"), "Invalid token" },
+	/* subject */
+	{ ONLY(EXP, "", ISS, AUD), "Invalid token" },
+	{ ONLY(EXP, "\"sub\":\"\",", ISS, AUD), "Invalid token" },
+	{ ONLY(EXP, "\"sub\":7,", ISS, AUD), "Invalid token" },
+	{ ONLY(EXP, "\"sub\":\"eve@example.org\",", ISS, AUD),
+	    "Invalid token" },
+	{ ONLY(EXP, "\"sub\":\"ADA@example.org\",", ISS, AUD),
+	    "Invalid token" },
+	{ ONLY(EXP, "\"sub\":\"ada@example.org\\u0000\",", ISS, AUD),
+	    "Invalid token" },
+	{ ONLY(EXP, "\"sub\":\"off@example.org\",", ISS, AUD),
+	    "User account disabled" },
+	/* two organisations have a Bob */
+	{ ONLY(EXP, "\"sub\":\"bob@example.org\",", ISS, AUD),
+	    "Invalid token" },
+	{ CLAIMS(",\"org\":\"acme\""), "Invalid token" },
+	{ CLAIMS(",\"org\":\"nowhere\""), "Invalid token" },
+	{ CLAIMS(",\"org\":7"), "Invalid token" },
+	/* revoked */
+	{ "{" EXP SUB ISS AUD "\"jti\":\"taken-back\"}",
+	    "Token has been revoked" },
+	{ "{" EXP SUB ISS AUD "\"jti\":\"taken\\u002dback\"}",
+	    "Token has been revoked" },
+	{ "{" EXP SUB ISS AUD "\"jti\":5}", "Invalid token" },
+	{ "{" EXP SUB ISS AUD "\"jti\":\"j1\\u0000\"}",
+	    "Invalid token" },
+	/* members twice, or written so that others may not see it */
+	{ CLAIMS(",\"sub\":\"off@example.org\""), "Invalid token" },
+	{ CLAIMS(",\"\\u0065xp\":1"), "Invalid token" },
+	{ "[]", "Invalid token" }, { "{", "Invalid token" },
+	{ "", "Invalid token" }, { "null", "Invalid token" },
+};
+
 static void
 test_claims(void **state)
 {
-	static const struct {
-		const char *payload, *text;
-	} bad[] = {
-		/* time */
-		{ ONLY("\"exp\":1799999999,", SUB, ISS, AUD),
-		    "Token expired" },
-		{ ONLY("\"exp\":1800000000,", SUB, ISS, AUD),
-		    "Token expired" },
-		{ ONLY("\"exp\":0,", SUB, ISS, AUD), "Token expired" },
-		{ ONLY("\"exp\":-5,", SUB, ISS, AUD), "Token expired" },
-		{ ONLY("", SUB, ISS, AUD), "Invalid token" },
-		{ ONLY("\"exp\":null,", SUB, ISS, AUD), "Invalid token" },
-		{ ONLY("\"exp\":\"1900000000\",", SUB, ISS, AUD),
-		    "Invalid token" },
-		{ ONLY("\"exp\":1.9e9,", SUB, ISS, AUD), "Invalid token" },
-		{ ONLY("\"exp\":99999999999999999999,", SUB, ISS, AUD),
-		    "Invalid token" },
-		{ CLAIMS(",\"nbf\":1800000001"), "Invalid token" },
-		{ CLAIMS(",\"nbf\":\"0\""), "Invalid token" },
-		{ CLAIMS(",\"iat\":\"now\""), "Invalid token" },
-		/* issuer, audience, type */
-		{ ONLY(EXP, SUB, "", AUD), "Invalid token" },
-		{ ONLY(EXP, SUB, "\"iss\":\"omni\",", AUD), "Invalid token" },
-		{ ONLY(EXP, SUB, "\"iss\":\"omni22\",", AUD),
-		    "Invalid token" },
-		{ ONLY(EXP, SUB, "\"iss\":[\"omni2\"],", AUD),
-		    "Invalid token" },
-		{ ONLY(EXP, SUB, "\"iss\":\"\",", AUD), "Invalid token" },
-		{ ONLY(EXP, SUB, ISS, ""), "Invalid token" },
-		{ ONLY(EXP, SUB, ISS, "\"aud\":\"other\","),
-		    "Invalid token" },
-		{ ONLY(EXP, SUB, ISS, "\"aud\":[],"), "Invalid token" },
-		{ ONLY(EXP, SUB, ISS, "\"aud\":[\"a\",\"b\"],"),
-		    "Invalid token" },
-		{ ONLY(EXP, SUB, ISS, "\"aud\":{\"omni2\":1},"),
-		    "Invalid token" },
-		{ CLAIMS(",\"type\":\"refresh\""), "Invalid token" },
-		{ CLAIMS(",\"type\":true"), "Invalid token" },
-		/* subject */
-		{ ONLY(EXP, "", ISS, AUD), "Invalid token" },
-		{ ONLY(EXP, "\"sub\":\"\",", ISS, AUD), "Invalid token" },
-		{ ONLY(EXP, "\"sub\":7,", ISS, AUD), "Invalid token" },
-		{ ONLY(EXP, "\"sub\":\"eve@example.org\",", ISS, AUD),
-		    "Invalid token" },
-		{ ONLY(EXP, "\"sub\":\"ADA@example.org\",", ISS, AUD),
-		    "Invalid token" },
-		{ ONLY(EXP, "\"sub\":\"ada@example.org\\u0000\",", ISS, AUD),
-		    "Invalid token" },
-		{ ONLY(EXP, "\"sub\":\"off@example.org\",", ISS, AUD),
-		    "User account disabled" },
-		/* two organisations have a Bob */
-		{ ONLY(EXP, "\"sub\":\"bob@example.org\",", ISS, AUD),
-		    "Invalid token" },
-		{ CLAIMS(",\"org\":\"acme\""), "Invalid token" },
-		{ CLAIMS(",\"org\":\"nowhere\""), "Invalid token" },
-		{ CLAIMS(",\"org\":7"), "Invalid token" },
-		/* revoked */
-		{ "{" EXP SUB ISS AUD "\"jti\":\"taken-back\"}",
-		    "Token has been revoked" },
-		{ "{" EXP SUB ISS AUD "\"jti\":\"taken\\u002dback\"}",
-		    "Token has been revoked" },
-		{ "{" EXP SUB ISS AUD "\"jti\":5}", "Invalid token" },
-		{ "{" EXP SUB ISS AUD "\"jti\":\"j1\\u0000\"}",
-		    "Invalid token" },
-		/* members twice, or written so that others may not see it */
-		{ CLAIMS(",\"sub\":\"off@example.org\""), "Invalid token" },
-		{ CLAIMS(",\"\\u0065xp\":1"), "Invalid token" },
-		{ "[]", "Invalid token" }, { "{", "Invalid token" },
-		{ "", "Invalid token" }, { "null", "Invalid token" },
-	};
 	size_t i;
 	char *token;
 
-	for (i = 0; i < COUNT(bad); i++) {
-		token = sign(GOOD_HEADER, bad[i].payload, SECRET,
+	for (i = 0; i < COUNT(bad_claims); i++) {
+		token = sign(GOOD_HEADER, bad_claims[i].payload, SECRET,
 		    EVP_sha256());
-		expect_refused(token, bad[i].payload, bad[i].text);
+		expect_refused(token, bad_claims[i].payload,
+		    bad_claims[i].text);
 		free(token);
 	}
 }

@@ -54,7 +54,7 @@ fake_send_n(int fd, const char *p, size_t n)
 
 	for (; n > 0; p += w, n -= (size_t)w)
 		if ((w = write(fd, p, n)) <= 0)
-			return;		/* the client left: some tests want it */
+			return;		/* the client left: may be wanted */
 }
 
 static inline void
