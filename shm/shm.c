@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -476,12 +477,16 @@ shm_kind_slots(const struct shm *shm, enum shm_kind kind)
 	return shm->sizes.slots - kinds[kind].first;
 }
 
-/* Sums may run while the master moves counters of the dead; then again. */
+/* Sums may run while the master moves counters of the dead; then again, when
+ * the master has had time to go on. */
 static bool
 folds_same(const struct shm *shm, uint64_t before)
 {
-	return (before & 1) == 0 && atomic_load_explicit(&shm_ctl(shm)->folds,
-	    memory_order_relaxed) == before;
+	if ((before & 1) == 0 && atomic_load_explicit(&shm_ctl(shm)->folds,
+	    memory_order_relaxed) == before)
+		return true;
+	(void)sched_yield();
+	return false;
 }
 
 #define SUM_TRIES	100

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/json_write.h"
 #include "base/log.h"
+#include "base/swar.h"
 
 static const char *const decision_names[] = { "allow", "deny", "limit",
 	"unauthenticated" };
@@ -61,8 +62,64 @@ audit_record_id(uint8_t id[16], int64_t wall_us)
 	id[8] = (uint8_t)(0x80 | (id[8] & 0x3f));
 }
 
+/* Nothing to escape and ASCII only: what nearly every value is. */
+static bool
+is_plain(struct span s)
+{
+	size_t i = 0;
+	uint64_t x;
+
+	for (; i + 8 <= s.n; i += 8) {
+		x = swar_load(s.p + i);
+		if (((x & SWAR_HIGH) | swar_below(x, 0x20) |
+		    swar_equal(x, '"') | swar_equal(x, '\\')) != 0)
+			return false;
+	}
+	for (; i < s.n; i++)
+		if (s.p[i] < 0x20 || s.p[i] == '"' || s.p[i] == '\\' ||
+		    (s.p[i] & 0x80) != 0)
+			return false;
+	return true;
+}
+
+/* label: ,"name": */
 static void
-put_id(struct json_out *o, const uint8_t id[16])
+put(struct buf *b, struct span label, struct span s)
+{
+	char *p;
+
+	if (s.n == 0)
+		return;
+	if (!is_plain(s) || buf_reserve(b, label.n + s.n + 2) < 0) {
+		buf_add_span(b, label);
+		json_quote(b, s);
+		return;
+	}
+	p = b->p + b->n;
+	memcpy(p, label.p, label.n);
+	p += label.n;
+	*p++ = '"';
+	memcpy(p, s.p, s.n);
+	p[s.n] = '"';
+	b->n += label.n + s.n + 2;
+}
+
+static void
+put_int(struct buf *b, struct span label, int64_t v)
+{
+	buf_add_span(b, label);
+	buf_add_i64(b, v);
+}
+
+static void
+put_int_if(struct buf *b, struct span label, int64_t v)
+{
+	if (v != 0)
+		put_int(b, label, v);
+}
+
+static void
+put_id(struct buf *b, const uint8_t id[16])
 {
 	char hex[33], text[36];
 	int i, n = 0;
@@ -73,21 +130,7 @@ put_id(struct json_out *o, const uint8_t id[16])
 			text[n++] = '-';
 		text[n++] = hex[i];
 	}
-	json_put_string(o, "id", span_make(text, sizeof(text)));
-}
-
-static void
-put(struct json_out *o, const char *name, struct span s)
-{
-	if (s.n > 0)
-		json_put_string(o, name, s);
-}
-
-static void
-put_int(struct json_out *o, const char *name, int64_t v)
-{
-	if (v != 0)
-		json_put_int(o, name, v);
+	put(b, SPAN_LIT("{\"id\":"), span_make(text, sizeof(text)));
 }
 
 /* Most records of one process come within the same second. */
@@ -112,39 +155,37 @@ format_time(int64_t wall_us)
 int
 audit_record_json(const struct audit_record *r, struct buf *b)
 {
-	struct json_out o;
-
-	json_out_init(&o, b);
-	json_object_begin(&o, NULL);
-	put_id(&o, r->id);
-	json_put_string(&o, "ts", format_time(r->wall_us));
-	put(&o, "node", r->node);
-	put(&o, "org", r->org);
-	put(&o, "principal", r->principal);
-	put(&o, "role", r->role);
-	put(&o, "credential", r->credential);
-	put(&o, "source", r->source);
-	put(&o, "client", r->client);
-	put(&o, "user_agent", r->user_agent);
-	put(&o, "trace_id", r->trace_id);
-	put(&o, "session", r->session);
-	put(&o, "method", r->method);
-	put(&o, "server", r->server);
-	put(&o, "object", r->object);
-	if (r->arguments.n > 0)
-		json_put_raw(&o, "arguments", r->arguments);
+	put_id(b, r->id);
+	put(b, SPAN_LIT(",\"ts\":"), format_time(r->wall_us));
+	put(b, SPAN_LIT(",\"node\":"), r->node);
+	put(b, SPAN_LIT(",\"org\":"), r->org);
+	put(b, SPAN_LIT(",\"principal\":"), r->principal);
+	put(b, SPAN_LIT(",\"role\":"), r->role);
+	put(b, SPAN_LIT(",\"credential\":"), r->credential);
+	put(b, SPAN_LIT(",\"source\":"), r->source);
+	put(b, SPAN_LIT(",\"client\":"), r->client);
+	put(b, SPAN_LIT(",\"user_agent\":"), r->user_agent);
+	put(b, SPAN_LIT(",\"trace_id\":"), r->trace_id);
+	put(b, SPAN_LIT(",\"session\":"), r->session);
+	put(b, SPAN_LIT(",\"method\":"), r->method);
+	put(b, SPAN_LIT(",\"server\":"), r->server);
+	put(b, SPAN_LIT(",\"object\":"), r->object);
+	if (r->arguments.n > 0) {
+		buf_add_span(b, SPAN_LIT(",\"arguments\":"));
+		buf_add_span(b, r->arguments);
+	}
 	if (r->arguments_cut)
-		json_put_bool(&o, "arguments_cut", true);
-	json_put_str(&o, "decision", decision_names[r->decision]);
-	put(&o, "rule", r->rule);
-	json_put_str(&o, "result", result_names[r->result]);
-	put_int(&o, "http_status", r->http_status);
-	put_int(&o, "rpc_code", r->rpc_code);
-	put(&o, "error", r->error);
-	json_put_int(&o, "duration_us", r->duration_us);
-	put_int(&o, "upstream_us", r->upstream_us);
-	put_int(&o, "request_bytes", r->request_bytes);
-	put_int(&o, "response_bytes", r->response_bytes);
-	json_object_end(&o);
+		buf_add_str(b, ",\"arguments_cut\":true");
+	put(b, SPAN_LIT(",\"decision\":"), span_str(decision_names[r->decision]));
+	put(b, SPAN_LIT(",\"rule\":"), r->rule);
+	put(b, SPAN_LIT(",\"result\":"), span_str(result_names[r->result]));
+	put_int_if(b, SPAN_LIT(",\"http_status\":"), r->http_status);
+	put_int_if(b, SPAN_LIT(",\"rpc_code\":"), r->rpc_code);
+	put(b, SPAN_LIT(",\"error\":"), r->error);
+	put_int(b, SPAN_LIT(",\"duration_us\":"), r->duration_us);
+	put_int_if(b, SPAN_LIT(",\"upstream_us\":"), r->upstream_us);
+	put_int_if(b, SPAN_LIT(",\"request_bytes\":"), r->request_bytes);
+	put_int_if(b, SPAN_LIT(",\"response_bytes\":"), r->response_bytes);
+	buf_add_char(b, '}');
 	return b->overflow ? -1 : 0;
 }

@@ -3,10 +3,12 @@
  * "--name value" or "--name=value". Behind "--" or behind --command everything
  * is positional.
  */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/num.h"
 #include "ctl/ctl.h"
 
@@ -128,4 +130,19 @@ args_duration_ms(struct ctl *c, const char *name, int64_t def)
 		ctl_fail(EXIT_USAGE, "%s: \"%s\" is not a duration such as 30m, "
 		    "12h or 7d", name, v);
 	return (int64_t)ms;
+}
+
+const char *
+ctl_email(const char *s)
+{
+	char *low = xstrdup(s), *p;
+	const char *r;
+
+	for (p = low; *p != '\0'; p++)
+		*p = (char)tolower((unsigned char)*p);
+	r = ctl_text("%s", low);
+	free(low);
+	if (strlen(r) < 1 || strlen(r) > 95 || strpbrk(r, " \t\r\n\"\\,;") != NULL)
+		ctl_fail(EXIT_USAGE, "\"%s\" is not an e-mail address", s);
+	return r;
 }

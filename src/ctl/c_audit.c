@@ -53,9 +53,10 @@ add_rows(struct ctl *c, struct table *t, const struct db_result *r)
 	}
 }
 
-/* Prints what matches; returns the newest number seen. */
+/* Prints what matches; returns the newest number seen. more: it continues
+ * what was printed before. */
 static int64_t
-show(struct ctl *c, const struct audit_filter *f)
+show(struct ctl *c, const struct audit_filter *f, bool more)
 {
 	struct table *t = table_new(c->json ? columns_json : columns);
 	struct db_result *r;
@@ -68,7 +69,9 @@ show(struct ctl *c, const struct audit_filter *f)
 	add_rows(c, t, r);
 	if (db_rows(r) > 0)
 		newest = db_int(r, db_rows(r) - 1, AS_SEQ);
-	if (db_rows(r) > 0 || f->after_seq == 0)
+	if (more && !c->json)
+		table_rows(t, false);
+	else if (!more || db_rows(r) > 0)
 		table_print(t, c->json);
 	fflush(stdout);
 	table_free(&t);
@@ -84,11 +87,11 @@ ctl_audit_tail(struct ctl *c)
 
 	args_done(c, 0, 0);
 	ctl_db(c);
-	f.after_seq = show(c, &f);
+	f.after_seq = show(c, &f, false);
 	while (follow) {
 		nanosleep(&(struct timespec){ 1, 0 }, NULL);
 		f.limit = 100000;
-		f.after_seq = show(c, &f);
+		f.after_seq = show(c, &f, true);
 	}
 	return EXIT_OK;
 }
@@ -99,6 +102,8 @@ ctl_audit_search(struct ctl *c)
 	struct audit_filter f = { .limit = args_int(c, "-n", 1, 1000000, 100) };
 
 	f.principal = args_value(c, "--user");
+	if (f.principal != NULL)
+		f.principal = ctl_email(f.principal);
 	f.server = args_value(c, "--server");
 	f.object = args_value(c, "--object");
 	f.decision = args_value(c, "--decision");
@@ -110,7 +115,7 @@ ctl_audit_search(struct ctl *c)
 		ctl_fail(EXIT_USAGE, "--decision takes allow, deny, limit or "
 		    "unauthenticated");
 	ctl_db(c);
-	show(c, &f);
+	show(c, &f, false);
 	return EXIT_OK;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "ctl/ctl.h"
+#include "mcp/catalog.h"
 #include "proc/proc.h"
 #include "shm/gen.h"
 #include "shm/health.h"
@@ -38,46 +39,6 @@ audit_state_name(uint64_t s)
 	return s < 4 ? names[s] : "unknown";
 }
 
-int
-ctl_status(struct ctl *c)
-{
-	static const char *const columns[] = { "item", "value", NULL };
-	struct table *t;
-	const struct shm_audit *a;
-	const struct shm_queue *q;
-	struct shm_ctl *k;
-
-	args_done(c, 0, 0);
-	ctl_attach(c, true);
-	t = table_new(columns);
-	a = shm_audit(&c->shm);
-	q = shm_queue(&c->shm);
-	k = shm_ctl(&c->shm);
-	table_row(t, "pid", number((uint64_t)
-	    ((const struct shm_head *)c->shm.zone[ZONE_HEAD])->master_pid));
-	table_row(t, "uptime_seconds", number((uint64_t)(clock_mono_ms() -
-	    atomic_load(&k->started_mono_ms)) / 1000));
-	table_row(t, "workers", number(atomic_load(&k->workers)));
-	table_row(t, "workers_idle", number(atomic_load(&q->idle)));
-	table_row(t, "connections", number(atomic_load(&q->connections)));
-	table_row(t, "requests",
-	    number(shm_counter_sum(&c->shm, C_HTTP_REQUESTS)));
-	table_row(t, "database",
-	    db_state_name(atomic_load(&shm_poll(&c->shm)->db_state)));
-	table_row(t, "audit", audit_state_name(atomic_load(&a->state)));
-	table_row(t, "audit_spool_bytes", number(
-	    atomic_load(&a->journal_bytes) - atomic_load(&a->shipped_bytes)));
-	table_row(t, "reloads", number(atomic_load(&k->reloads)));
-	table_row(t, "reloads_failed", number(atomic_load(&k->reloads_failed)));
-	table_print(t, c->json);
-	table_free(&t);
-	if (!c->json) {
-		putchar('\n');
-		return ctl_server_list(c);
-	}
-	return EXIT_OK;
-}
-
 static const char *
 state_name(uint32_t s)
 {
@@ -87,10 +48,10 @@ state_name(uint32_t s)
 	return s < sizeof(names) / sizeof(names[0]) ? names[s] : "?";
 }
 
-static void
-print_slots(struct ctl *c)
+static struct table *
+process_table(struct ctl *c)
 {
-	static const char *const columns[] = { "#slot", "kind", "#pid", "state",
+	static const char *const columns[] = { "#slot", "role", "#pid", "state",
 	    "#seconds", "#served", "principal", "method", "server", "object",
 	    NULL };
 	struct table *t = table_new(columns);
@@ -115,8 +76,119 @@ print_slots(struct ctl *c)
 		    r.method, r.call == 0 ? NULL : r.server,
 		    r.call == 0 ? NULL : r.object);
 	}
+	return t;
+}
+
+static void
+print_slots(struct ctl *c)
+{
+	struct table *t = process_table(c);
+
 	table_print(t, c->json);
 	table_free(&t);
+}
+
+static const struct cat_head *
+catalog(struct ctl *c)
+{
+	size_t size;
+
+	return shm_snap_copy(&c->shm, SNAP_CATALOG, &size);
+}
+
+/* Servers as the running daemon knows them; asks no database. */
+static struct table *
+server_table(struct ctl *c)
+{
+	static const char *const columns[] = { "name", "status", "circuit",
+	    "#tools", "#calls", "#failures", "#latency_us", "error", NULL };
+	const struct cat_head *cat = catalog(c);
+	struct table *t = table_new(columns);
+	uint32_t i, k;
+
+	for (i = 0; cat != NULL && i < cat->n_servers; i++)
+		for (k = 0; k < SHM_SERVERS_MAX; k++) {
+			const struct shm_health *h = shm_health(&c->shm, k);
+			uint64_t status = atomic_load(&h->status);
+
+			if (atomic_load(&h->server_id) !=
+			    cat_server(cat, i)->server_id)
+				continue;
+			table_row(t, ctl_text("%.*s", (int)sizeof(h->name) - 1,
+			    h->name), health_status_name(
+			    (enum shm_health_status)status),
+			    breaker_state_name(breaker_state(h)),
+			    number(atomic_load(&h->tools)),
+			    number(atomic_load(&h->calls)),
+			    number(atomic_load(&h->failures)),
+			    number(atomic_load(&h->latency_us)),
+			    status == HEALTH_HEALTHY ? NULL :
+			    ctl_text("%.*s", (int)sizeof(h->error) - 1,
+			    h->error));
+		}
+	return t;
+}
+
+static struct table *
+daemon_record(struct ctl *c)
+{
+	static const char *const columns[] = { "version", "#pid",
+	    "#uptime_seconds", "#workers", "#workers_idle", "#connections",
+	    "#requests", "database", "audit", "#audit_spool_bytes", "#reloads",
+	    "#reloads_failed", NULL };
+	const struct shm_head *h = c->shm.zone[ZONE_HEAD];
+	const struct shm_audit *a = shm_audit(&c->shm);
+	const struct shm_queue *q = shm_queue(&c->shm);
+	struct shm_ctl *k = shm_ctl(&c->shm);
+	uint64_t written = atomic_load(&a->journal_bytes);
+	uint64_t shipped = atomic_load(&a->shipped_bytes);
+	struct table *t = table_new(columns);
+
+	table_row(t, ctl_text("%.*s", (int)strcspn(h->build, "/"), h->build),
+	    number((uint64_t)h->master_pid), number((uint64_t)(clock_mono_ms() -
+	    atomic_load(&k->started_mono_ms)) / 1000),
+	    number(atomic_load(&k->workers)), number(atomic_load(&q->idle)),
+	    number(atomic_load(&q->connections)),
+	    number(shm_counter_sum(&c->shm, C_HTTP_REQUESTS)),
+	    db_state_name(atomic_load(&shm_poll(&c->shm)->db_state)),
+	    audit_state_name(atomic_load(&a->state)),
+	    number(written > shipped ? written - shipped : 0),
+	    number(atomic_load(&k->reloads)),
+	    number(atomic_load(&k->reloads_failed)));
+	return t;
+}
+
+int
+ctl_status(struct ctl *c)
+{
+	struct table *daemon, *servers, *processes;
+	struct json_out j;
+	struct buf b;
+
+	args_done(c, 0, 0);
+	ctl_attach(c, true);
+	daemon = daemon_record(c);
+	servers = server_table(c);
+	processes = process_table(c);
+	if (c->json) {
+		buf_init(&b, 1u << 30);
+		json_out_init(&j, &b);
+		json_object_begin(&j, NULL);
+		table_json_record(daemon, &j, "daemon");
+		table_json(servers, &j, "servers");
+		table_json(processes, &j, "processes");
+		json_object_end(&j);
+		printf("%.*s\n", (int)b.n, b.p);
+		buf_free(&b);
+	} else {
+		table_print_record(daemon, false);
+		putchar('\n');
+		table_print(servers, false);
+	}
+	table_free(&daemon);
+	table_free(&servers);
+	table_free(&processes);
+	return EXIT_OK;
 }
 
 int
@@ -149,9 +221,7 @@ simple(struct ctl *c, const char *line, const char *done, const char *failed)
 	buf_init(&out, 1u << 20);
 	rc = ctl_ask(c, line, &out, NULL);
 	if (rc < 0)
-		ctl_fail(EXIT_UNREACHABLE, "omni2d does not answer on "
-		    "%s/control.sock: is it running, and are you root or its "
-		    "user?", c->conf.run_dir);
+		ctl_no_daemon(c);
 	nl = memchr(out.p, '\n', out.n);
 	text = nl == NULL ? SPAN_LIT("") :
 	    span_skip(buf_span(&out), (size_t)(nl + 1 - out.p));

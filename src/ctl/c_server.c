@@ -131,46 +131,61 @@ health_of(struct ctl *c, const char *name)
 	return NULL;
 }
 
+static const char *
+number(uint64_t v)
+{
+	return ctl_text("%llu", (unsigned long long)v);
+}
+
+/* The program and its arguments, for people; "" for other servers. */
+static const char *
+command_text(const struct model_server *s)
+{
+	struct buf text;
+	const char *kept;
+	size_t i;
+
+	if (s->transport != TRANSPORT_STDIO)
+		return "";
+	buf_init(&text, 1u << 20);
+	buf_add_str(&text, s->command);
+	for (i = 0; i < s->args.n; i++)
+		buf_printf(&text, " %s", s->args.v[i]);
+	kept = ctl_text("%.*s", (int)text.n, text.p);
+	buf_free(&text);
+	return kept;
+}
+
+static const char *
+status_text(const struct model_server *s, const struct shm_health *h)
+{
+	if (!s->enabled)
+		return "disabled";
+	return h == NULL ? "unknown" : health_status_name(
+	    (enum shm_health_status)atomic_load(&h->status));
+}
+
 static void
 server_row(struct ctl *c, struct table *t, const struct model_server *s)
 {
 	const struct shm_health *h = health_of(c, s->name);
-	struct buf where;
-	size_t i;
 
-	buf_init(&where, 4096);
-	if (s->transport == TRANSPORT_STDIO) {
-		buf_add_str(&where, s->command);
-		for (i = 0; i < s->args.n; i++)
-			buf_printf(&where, " %s", s->args.v[i]);
-	} else
-		buf_add_str(&where, s->url);
-	if (where.overflow)
-		where.n = where.n > 4000 ? 4000 : where.n;
-	where.overflow = false;
-	buf_add_char(&where, '\0');
-	table_row(t, s->name, transport_name(s->transport),
-	    !s->enabled ? "disabled" : h == NULL ? "unknown" :
-	    health_status_name((enum shm_health_status)atomic_load(&h->status)),
+	table_row(t, s->name, transport_name(s->transport), status_text(s, h),
 	    h == NULL ? NULL : breaker_state_name(breaker_state(h)),
-	    h == NULL ? "" : ctl_text("%llu",
-	    (unsigned long long)atomic_load(&h->tools)),
-	    h == NULL ? "" : ctl_text("%llu",
-	    (unsigned long long)atomic_load(&h->calls)),
-	    h == NULL ? "" : ctl_text("%llu",
-	    (unsigned long long)atomic_load(&h->failures)),
-	    s->origin.source == SOURCE_YAML ? "yaml" : "db", where.p);
-	buf_free(&where);
+	    h == NULL ? NULL : number(atomic_load(&h->tools)),
+	    h == NULL ? NULL : number(atomic_load(&h->calls)),
+	    h == NULL ? NULL : number(atomic_load(&h->failures)),
+	    s->origin.source == SOURCE_YAML ? "yaml" : "db",
+	    s->transport == TRANSPORT_STDIO ? command_text(s) : s->url);
 }
-
-static const char *const server_columns[] = { "name", "transport", "status",
-    "circuit", "#tools", "#calls", "#failures", "source", "url", "command",
-    NULL };
 
 int
 ctl_server_list(struct ctl *c)
 {
-	struct table *t = table_new(server_columns);
+	static const char *const columns[] = { "name", "transport", "status",
+	    "circuit", "#tools", "#calls", "#failures", "source", "where",
+	    NULL };
+	struct table *t = table_new(columns);
 	size_t i;
 
 	args_done(c, 0, 0);
@@ -193,14 +208,44 @@ find_server(struct ctl *c, const char *name)
 	return s;
 }
 
+static void
+server_record(struct table *t, const struct model_server *s,
+    const struct shm_health *h)
+{
+	bool is_well = h == NULL || !s->enabled ||
+	    atomic_load(&h->status) == HEALTH_HEALTHY;
+	int64_t timeout_s = s->timeout_ms / 1000;
+
+	table_row(t, s->name, transport_name(s->transport), s->url,
+	    command_text(s), s->enabled ? "yes" : "no", status_text(s, h),
+	    is_well ? NULL : ctl_text("%.*s", (int)sizeof(h->error) - 1,
+	    h->error),
+	    h == NULL ? NULL : breaker_state_name(breaker_state(h)),
+	    h == NULL ? NULL : number(atomic_load(&h->tools)),
+	    h == NULL ? NULL : number(atomic_load(&h->resources)),
+	    h == NULL ? NULL : number(atomic_load(&h->prompts)),
+	    h == NULL ? NULL : number(atomic_load(&h->calls)),
+	    h == NULL ? NULL : number(atomic_load(&h->failures)),
+	    h == NULL ? NULL : number(atomic_load(&h->latency_us)),
+	    timeout_s == 0 ? NULL : number((uint64_t)timeout_s),
+	    s->origin.source == SOURCE_YAML ? ctl_text("%s:%d", s->origin.file,
+	    s->origin.line) : "db");
+}
+
 int
 ctl_server_show(struct ctl *c)
 {
-	struct table *t = table_new(server_columns);
+	static const char *const columns[] = { "name", "transport", "url",
+	    "command", "?enabled", "status", "error", "circuit", "#tools",
+	    "#resources", "#prompts", "#calls", "#failures", "#latency_us",
+	    "#timeout_seconds", "source", NULL };
+	struct table *t = table_new(columns);
+	const struct model_server *s;
 
 	args_done(c, 1, 1);
 	ctl_model(c);
-	server_row(c, t, find_server(c, c->argv[0]));
+	s = find_server(c, c->argv[0]);
+	server_record(t, s, health_of(c, s->name));
 	table_print_record(t, c->json);
 	table_free(&t);
 	return EXIT_OK;
@@ -307,12 +352,17 @@ ctl_tool_list(struct ctl *c)
 	uint32_t i, user = POL_NONE, s;
 
 	args_done(c, 0, 0);
+	if (server != NULL) {
+		ctl_model(c);
+		find_server(c, server);
+	}
 	cat = catalog(c);
 	if (email != NULL) {
 		p = ctl_policy(c);
-		user = pol_find_user(p, span_str(email));
+		user = pol_find_user(p, span_str(ctl_email(email)));
 		if (user == POL_NONE)
-			ctl_fail(EXIT_NOT_FOUND, "there is no user %s", email);
+			ctl_fail(EXIT_NOT_FOUND, "there is no user %s; \"omni2ctl "
+			    "user list\" shows them", email);
 	}
 	for (i = 0; cat != NULL && i < cat->n_items; i++) {
 		const struct cat_item *it = cat_item(cat, i);
@@ -334,63 +384,82 @@ ctl_tool_list(struct ctl *c)
 	return EXIT_OK;
 }
 
+struct policy_test {
+	const struct pol_head	*p;
+	const struct cat_head	*cat;	/* NULL: no daemon */
+	uint32_t		 user;
+	const char		*tool;	/* NULL: those of the catalog */
+	struct table		*t;
+	bool			 allowed;	/* anything of it */
+};
+
+static void
+test_tool(struct policy_test *pt, uint32_t server, const char *tool)
+{
+	struct rbac_verdict v = rbac_decide(pt->p, pt->user, server, ITEM_TOOL,
+	    tool);
+	char why[256];
+
+	rbac_explain(pt->p, pt->user, server, &v, why, sizeof(why));
+	table_row(pt->t, pol_cstr(pt->p, pol_server(pt->p, server)->name), tool,
+	    v.allow ? "allow" : "deny", why);
+	pt->allowed |= v.allow;
+}
+
+static void
+test_server(struct policy_test *pt, uint32_t server)
+{
+	const struct pol_server *ps = pol_server(pt->p, server);
+	uint32_t i, k = pt->cat == NULL ? CAT_NONE :
+	    catalog_find_server(pt->cat, ps->id);
+	const struct cat_server *cs;
+
+	if (pt->tool != NULL) {
+		test_tool(pt, server, pt->tool);
+		return;
+	}
+	if (k == CAT_NONE) {
+		table_row(pt->t, pol_cstr(pt->p, ps->name), NULL,
+		    rbac_may_use_server(pt->p, pt->user, server) ? NULL : "deny",
+		    "its tools are not known; name one with --tool");
+		return;
+	}
+	cs = cat_server(pt->cat, k);
+	for (i = 0; i < cs->n[ITEM_TOOL]; i++)
+		test_tool(pt, server, cat_span(pt->cat, cat_item(pt->cat,
+		    cs->first[ITEM_TOOL] + i)->name).p);
+}
+
 /* What would this user see, and why not. */
 int
 ctl_policy_test(struct ctl *c)
 {
-	static const char *const columns[] = { "server", "tool", "?allowed",
+	static const char *const columns[] = { "server", "tool", "decision",
 	    "rule", NULL };
 	const char *email = args_value(c, "--user");
 	const char *server = args_value(c, "--server");
-	const char *tool = args_value(c, "--tool");
-	const struct cat_head *cat = NULL;
-	const struct pol_head *p;
-	struct table *t = table_new(columns);
-	uint32_t user, s, i;
-	char why[256];
+	struct policy_test pt = { .tool = args_value(c, "--tool") };
+	uint32_t s;
 	size_t size;
 
 	args_done(c, 0, 0);
 	if (email == NULL)
 		ctl_fail(EXIT_USAGE, "--user is missing");
-	p = ctl_policy(c);
-	user = pol_find_user(p, span_str(email));
-	if (user == POL_NONE)
-		ctl_fail(EXIT_NOT_FOUND, "there is no user %s", email);
-	if (server != NULL && pol_find_server(p, 0, span_str(server)) == POL_NONE)
+	pt.p = ctl_policy(c);
+	pt.user = pol_find_user(pt.p, span_str(ctl_email(email)));
+	if (pt.user == POL_NONE)
+		ctl_fail(EXIT_NOT_FOUND, "there is no user %s; \"omni2ctl user "
+		    "list\" shows them", email);
+	if (server != NULL)
 		find_server(c, server);
 	if (ctl_attach(c, false))
-		cat = shm_snap_copy(&c->shm, SNAP_CATALOG, &size);
-	for (s = 0; s < p->servers.n; s++) {
-		const struct pol_server *ps = pol_server(p, s);
-		const char *name = pol_cstr(p, ps->name);
-		uint32_t k = cat == NULL ? CAT_NONE :
-		    catalog_find_server(cat, ps->id);
-		struct rbac_verdict v;
-
-		if (server != NULL && strcmp(server, name) != 0)
-			continue;
-		if (tool != NULL || k == CAT_NONE) {
-			v = rbac_decide(p, user, s, ITEM_TOOL,
-			    tool == NULL ? "*" : tool);
-			rbac_explain(p, user, s, &v, why, sizeof(why));
-			table_row(t, name, tool == NULL ?
-			    "(tools not known: no running daemon lists them)" :
-			    tool, v.allow ? "yes" : "no", why);
-			continue;
-		}
-		for (i = 0; i < cat_server(cat, k)->n[ITEM_TOOL]; i++) {
-			const struct cat_item *it = cat_item(cat,
-			    cat_server(cat, k)->first[ITEM_TOOL] + i);
-
-			v = rbac_decide(p, user, s, ITEM_TOOL,
-			    cat_span(cat, it->name).p);
-			rbac_explain(p, user, s, &v, why, sizeof(why));
-			table_row(t, name, cat_span(cat, it->name).p,
-			    v.allow ? "yes" : "no", why);
-		}
-	}
-	table_print(t, c->json);
-	table_free(&t);
-	return EXIT_OK;
+		pt.cat = shm_snap_copy(&c->shm, SNAP_CATALOG, &size);
+	pt.t = table_new(columns);
+	for (s = 0; s < pt.p->servers.n; s++)
+		if (server == NULL || strcmp(server, pol_cstr(pt.p,
+		    pol_server(pt.p, s)->name)) == 0)
+			test_server(&pt, s);
+	table_print(pt.t, c->json);
+	table_free(&pt.t);
+	return pt.tool != NULL && !pt.allowed ? EXIT_DENIED : EXIT_OK;
 }

@@ -1,7 +1,6 @@
 /*
  * c_user -- user add, list, show, set, disable, enable; key; token.
  */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,21 +16,6 @@
 #include "proc/secret.h"
 
 #define ORG "default"
-
-static const char *
-email_arg(const char *s)
-{
-	char *low = xstrdup(s), *p;
-	const char *r;
-
-	for (p = low; *p != '\0'; p++)
-		*p = (char)tolower((unsigned char)*p);
-	r = ctl_text("%s", low);
-	free(low);
-	if (strlen(r) < 1 || strlen(r) > 95 || strpbrk(r, " \t\r\n\"\\,;") != NULL)
-		ctl_fail(EXIT_USAGE, "\"%s\" is not an e-mail address", s);
-	return r;
-}
 
 /* SERVER, or SERVER:GLOB,GLOB */
 static void
@@ -150,7 +134,7 @@ ctl_user_add(struct ctl *c)
 	    .slack_user_id = xstrdup("") };
 	user_options(c, u, true);
 	args_done(c, 1, 1);
-	email = email_arg(c->argv[0]);
+	email = ctl_email(c->argv[0]);
 	u->email = xstrdup(email);
 	if (u->name[0] == '\0')
 		u->name = xstrdup(email);
@@ -168,7 +152,7 @@ find_user(struct ctl *c, const char *email)
 {
 	struct model_user *u;
 
-	u = model_find_user(&c->model, ORG, email_arg(email));
+	u = model_find_user(&c->model, ORG, ctl_email(email));
 	if (u == NULL)
 		ctl_fail(EXIT_NOT_FOUND, "there is no user %s; \"omni2ctl user "
 		    "list\" shows them", email);
@@ -338,7 +322,7 @@ ctl_key_list(struct ctl *c)
 
 	args_done(c, 0, 1);
 	ctl_db(c);
-	r = store_key_list(c->db, ORG, c->argc > 0 ? email_arg(c->argv[0]) : NULL,
+	r = store_key_list(c->db, ORG, c->argc > 0 ? ctl_email(c->argv[0]) : NULL,
 	    &e);
 	if (r == NULL)
 		ctl_fail_err(&e);

@@ -52,6 +52,7 @@ const char *args_next_value(struct ctl *, const char *name);	/* one at a time */
 void	args_done(struct ctl *, int min, int max);
 int64_t	args_int(struct ctl *, const char *name, int64_t min, int64_t max,
 	    int64_t def);
+const char *ctl_email(const char *);	/* in lower case, checked */
 int64_t	args_duration_ms(struct ctl *, const char *name, int64_t def);
 
 /* What ends a command. */
@@ -68,8 +69,8 @@ const struct pol_head *ctl_policy(struct ctl *);	/* built on the heap */
 bool	ctl_attach(struct ctl *, bool must);	/* the daemon's shared memory */
 /* Tells the daemon that the policy changed; waits until it is in force. */
 void	ctl_changed(struct ctl *);
-/* Sends one line to the control socket; answer to out; *fd gets a descriptor
- * if one came. 1 OK, 0 ERR, -1 nobody there. */
+/* Sends one line to the control socket, also while the file is wrong; answer
+ * to out; *fd gets a descriptor if one came. 1 OK, 0 ERR, -1 nobody there. */
 int	ctl_ask(struct ctl *, const char *line, struct buf *out, int *fd);
 void	ctl_no_daemon(const struct ctl *) __attribute__((noreturn));
 
@@ -84,6 +85,8 @@ void	table_print(struct table *, bool json);
 void	table_rows(struct table *, bool with_head);	/* never JSON */
 void	table_print_record(struct table *, bool json);	/* its only row */
 void	table_json(const struct table *, struct json_out *, const char *name);
+void	table_json_record(const struct table *, struct json_out *,
+	    const char *name);
 void	table_free(struct table **);
 const char *ctl_text(const char *fmt, ...)	/* kept until the end */
 	    __attribute__((format(printf, 1, 2)));

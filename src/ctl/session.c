@@ -19,6 +19,20 @@
 
 #define POLICY_MAX (64u << 20)
 
+static int
+read_conf(struct ctl *c, struct buf *findings)
+{
+	if (access(c->conf_path, R_OK) < 0)
+		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED,
+		    errno == EACCES ? "%s: %s; be root or the user of omni2d" :
+		    "%s: %s; name the configuration with -c", c->conf_path,
+		    strerror(errno));
+	model_init(&c->model);
+	c->have_conf = loader_read(c->conf_path, &c->conf, &c->model, findings,
+	    LOADER_YAML) == 0;
+	return c->have_conf ? 0 : -1;
+}
+
 void
 ctl_conf(struct ctl *c)
 {
@@ -26,19 +40,29 @@ ctl_conf(struct ctl *c)
 
 	if (c->have_conf)
 		return;
-	if (access(c->conf_path, R_OK) < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED,
-		    errno == EACCES ? "%s: %s; be root or the user of omni2d" :
-		    "%s: %s; name the configuration with -c", c->conf_path,
-		    strerror(errno));
 	buf_init(&text, 1u << 20);
-	model_init(&c->model);
-	if (loader_read(c->conf_path, &c->conf, &c->model, &text, LOADER_YAML) < 0) {
+	if (read_conf(c, &text) < 0) {
 		(void)!write(STDERR_FILENO, text.p, text.n);
 		ctl_fail(EXIT_FAILED, "the configuration is wrong");
 	}
 	buf_free(&text);
-	c->have_conf = true;
+}
+
+/*
+ * Where the daemon's sockets are. While the file is wrong the daemon runs on
+ * with what it loaded before, so here a wrong file is good enough.
+ */
+static const char *
+run_dir(struct ctl *c)
+{
+	struct buf text;
+
+	if (!c->have_conf && c->conf.run_dir[0] == '\0') {
+		buf_init(&text, 1u << 20);
+		(void)read_conf(c, &text);
+		buf_free(&text);
+	}
+	return c->conf.run_dir;
 }
 
 void
@@ -109,10 +133,9 @@ ctl_ask(struct ctl *c, const char *line, struct buf *out, int *fd)
 	struct err e;
 	int sock, rc;
 
-	ctl_conf(c);
 	if (fd != NULL)
 		*fd = -1;
-	snprintf(path, sizeof(path), "%s/control.sock", c->conf.run_dir);
+	snprintf(path, sizeof(path), "%s/control.sock", run_dir(c));
 	sock = sock_connect_unix(path, SOCK_STREAM, &e);
 	if (sock < 0) {
 		c->refused = errno == EACCES;

@@ -93,23 +93,24 @@ cell(const struct table *t, size_t row, int column)
 }
 
 static void
-put_json_row(const struct table *t, size_t r, struct json_out *j)
+put_json_row(const struct table *t, size_t r, struct json_out *j,
+    const char *name)
 {
 	int i;
 
-	json_object_begin(j, NULL);
+	json_object_begin(j, name);
 	for (i = 0; i < t->n_columns; i++) {
-		const char *s = cell(t, r, i), *name = title(t, i);
+		const char *s = cell(t, r, i), *member = title(t, i);
 		char type = t->column[i][0];
 
 		if (s == NULL || ((type == '#' || type == '{') && *s == '\0'))
-			json_put_null(j, name);
+			json_put_null(j, member);
 		else if (type == '#' || type == '{')
-			json_put_raw(j, name, span_str(s));
+			json_put_raw(j, member, span_str(s));
 		else if (type == '?')
-			json_put_bool(j, name, strcmp(s, "yes") == 0);
+			json_put_bool(j, member, strcmp(s, "yes") == 0);
 		else
-			json_put_str(j, name, s);
+			json_put_str(j, member, s);
 	}
 	json_object_end(j);
 }
@@ -121,8 +122,14 @@ table_json(const struct table *t, struct json_out *j, const char *name)
 
 	json_array_begin(j, name);
 	for (r = 0; r < t->n_rows; r++)
-		put_json_row(t, r, j);
+		put_json_row(t, r, j, NULL);
 	json_array_end(j);
+}
+
+void
+table_json_record(const struct table *t, struct json_out *j, const char *name)
+{
+	put_json_row(t, 0, j, name);
 }
 
 static void
@@ -134,7 +141,7 @@ print_json(const struct table *t, bool is_record)
 	buf_init(&b, 1u << 30);
 	json_out_init(&j, &b);
 	if (is_record)
-		put_json_row(t, 0, &j);
+		put_json_row(t, 0, &j, NULL);
 	else
 		table_json(t, &j, NULL);
 	printf("%.*s\n", (int)b.n, b.p);

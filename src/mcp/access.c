@@ -269,6 +269,7 @@ say_limited(const struct mcp_call *c, const struct rate_info *info,
 	int64_t left_s = (info->reset_ms - now + 999) / 1000;
 	char window[48];
 
+	/* minutes are cut, seconds rounded up: who waits as told may pass */
 	if (left_s < 1)
 		left_s = 1;
 	if (window_ms == 3600000)
@@ -281,7 +282,8 @@ say_limited(const struct mcp_call *c, const struct rate_info *info,
 		    (long long)(window_ms / 1000));
 	err_set(e, ERR_RATE, "Rate limit exceeded. You've made %u/%u requests "
 	    "in the last %s. Please try again in %lld minutes.", info->used,
-	    info->limit, window, (long long)(left_s / 60));
+	    info->limit, window,
+	    (long long)((info->reset_ms - now - 1) / 60000));
 	e->retry_after_s = (int)left_s;
 	return -1;
 }

@@ -138,6 +138,9 @@ decide_server(struct query *q, enum item_kind kind)
 	if (q->user->grants.all) {
 		if (kind == ITEM_TOOL && list_matches(q, q->role->denied_tools))
 			return RULE_ROLE_TOOLS_DENY;
+		if (kind == ITEM_TOOL && q->role->allowed_tools.n > 0 &&
+		    !list_matches(q, q->role->allowed_tools))
+			return RULE_ROLE_TOOLS_NO_MATCH;
 		return RULE_ALL_SERVERS;
 	}
 	return q->access == NULL ? RULE_SERVER_NOT_ALLOWED : RULE_NONE;

@@ -8,8 +8,8 @@
  *  2 server's tool_policy (exposure; everyone)          tools only
  *  3 global blocked_tools, unless the role is super     tools only
  *  4 global admin_only_tools, unless admin              tools only
- *  5 admin role, or allowed_mcps "*": allow (the role's denied_tools hold
- *    for "*" that is not admin)
+ *  5 admin role, or allowed_mcps "*": allow (for "*" that is not admin the
+ *    role's allowed_tools and denied_tools hold)
  *  6 server not in allowed_mcps: deny
  *  7 mode custom: globs minus deny; all: allow; inherit: role_restrictions of
  *    the server for the role (not named there: permissions.unlisted; none at

@@ -237,14 +237,47 @@ watch_client(struct upstream_pool *pool, int client_fd, bool on)
 	    client_fd, &ev);
 }
 
+/* What drive() polls beside the connection. Returns how many: the client
+ * first if it is watched at all. */
+static unsigned
+watch_list(const struct upstream_pool *pool, const struct upstream_call *call,
+    struct curl_waitfd w[2])
+{
+	unsigned n = 0;
+
+	memset(w, 0, 2 * sizeof(w[0]));
+	if (call->client_fd >= 0)
+		w[n++] = (struct curl_waitfd){ .fd = pool->hangup_fd,
+		    .events = CURL_WAIT_POLLIN };
+	if (wire_extra_fd(call) >= 0)
+		w[n++] = (struct curl_waitfd){ .fd = wire_extra_fd(call),
+		    .events = CURL_WAIT_POLLIN };
+	return n;
+}
+
+static int
+wait_a_while(struct upstream_pool *pool, struct curl_conn *c,
+    struct transfer *x, int64_t ms)
+{
+	const struct upstream_call *call = x->sink->call;
+	struct curl_waitfd w[2];
+	unsigned n = watch_list(pool, call, w);
+
+	curl_multi_poll(c->multi, w, n, ms < CHECK_MS ? (int)ms : CHECK_MS,
+	    NULL);
+	if (wire_extra_fd(call) >= 0 && w[n - 1].revents != 0 &&
+	    call->on_extra(call->arg, x->e) < 0)
+		return -1;
+	if (call->client_fd >= 0 && w[0].revents != 0)
+		return err_set(x->e, ERR_CANCELLED, "client hung up");
+	return 0;
+}
+
 /* Drives it to the end. 0 finished by itself; 1 answered, stream cut; -1. */
 static int
 drive(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x)
 {
 	const struct upstream_call *call = x->sink->call;
-	struct curl_waitfd w = { .fd = pool->hangup_fd,
-	    .events = CURL_WAIT_POLLIN };
-	unsigned n = call->client_fd >= 0 ? 1 : 0;
 	int running = 1;
 	int64_t left;
 
@@ -260,13 +293,8 @@ drive(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x)
 			return 1;
 		if (x->answered_ms == 0 && wire_check(call, x->e) < 0)
 			return -1;
-		if (left < 0)
-			left = 0;
-		w.revents = 0;
-		curl_multi_poll(c->multi, &w, n,
-		    left < CHECK_MS ? (int)left : CHECK_MS, NULL);
-		if (w.revents != 0)
-			return err_set(x->e, ERR_CANCELLED, "client hung up");
+		if (wait_a_while(pool, c, x, left < 0 ? 0 : left) < 0)
+			return -1;
 	}
 }
 

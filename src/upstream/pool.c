@@ -186,6 +186,9 @@ upstream_target_copy(struct upstream_target *t, struct arena *mem,
 	t->url = arena_strdup(mem, pol_span(p, s->url));
 	t->auth_header = arena_strdup(mem, pol_span(p, s->auth_header));
 	t->timeout_ms = s->timeout_ms > 0 ? s->timeout_ms : default_timeout_ms;
+	t->client_session = 0;
+	t->client_caps = 0;
+	t->client_caps_json = NULL;
 }
 
 int

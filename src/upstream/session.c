@@ -50,6 +50,9 @@ ask(struct opening *o, const char *method, struct span params, struct err *e)
 	call->client_fd = o->watch->client_fd;
 	call->cancel_word = o->watch->cancel_word;
 	call->cancel_value = o->watch->cancel_value;
+	call->on_extra = o->watch->on_extra;
+	call->extra_fd = o->watch->extra_fd;
+	call->arg = o->watch->arg;
 	call->response = &o->answer;
 	call->response_max = UPSTREAM_OPENED_MAX;
 	return upstream_exchange(o->pool, o->target, call, e);

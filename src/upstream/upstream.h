@@ -33,11 +33,20 @@ struct upstream_target {
 	const char	*url;
 	const char	*auth_header;	/* "Name: value" or "" */
 	int64_t		timeout_ms;
+	/* Whose session at the server; see upstream_open(). */
+	uint64_t	client_session;	/* 0: the one that all share */
+	uint32_t	client_caps;	/* enum session_cap bits; 0: none */
+	const char	*client_caps_json;	/* what we declare; NULL: {} */
 };
 
 /* A message from the server other than the awaited response: a notification
  * or a request. 0 goes on; -1 with err ends the exchange (client gone). */
 typedef int (*upstream_message_fn)(void *arg, struct span message, struct err *);
+/* call->extra_fd is readable (or at its end). It is polled beside the server
+ * wherever an exchange waits, so this must take what is there, or set extra_fd
+ * to -1. May call upstream_post(). -1 with err CANCELLED or TIMEOUT ends the
+ * exchange, and the server is told. */
+typedef int (*upstream_extra_fn)(void *arg, struct err *);
 
 struct upstream_call {
 	/* what to send */
@@ -56,7 +65,9 @@ struct upstream_call {
 	uint64_t	cancel_value;
 	upstream_message_fn on_message;	/* may be NULL: dropped (requests from
 					 * the server get -32601) */
-	void		*arg;
+	upstream_extra_fn on_extra;	/* NULL: extra_fd is not watched */
+	int		extra_fd;
+	void		*arg;		/* of both */
 	/* what came */
 	struct buf	*response;	/* the response message, raw JSON */
 	int		http_status;

@@ -104,6 +104,8 @@ enum wire wire_recv(int fd, char *, size_t, const struct upstream_call *,
 enum wire wire_send(int fd, struct span, const struct upstream_call *,
 	    size_t *sent, struct err *);
 int	wire_check(const struct upstream_call *, struct err *);
+/* -1: none to watch. */
+int	wire_extra_fd(const struct upstream_call *);
 /* Passes a little time, unless the call ends meanwhile. */
 int	wire_nap(const struct upstream_call *, int ms, struct err *);
 int	wire_set_timeouts(int fd);

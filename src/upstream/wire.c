@@ -26,6 +26,10 @@
 #define PATIENCE_MS	20	/* blocking in recv before poll watches */
 #define CHECK_MS	1000	/* the cancel word is looked at this often */
 
+/* When a wait last looked at all of that: a server that sends without a
+ * pause must not keep us from it. */
+static int64_t looked_ms;
+
 static int
 timed_out(struct err *e)
 {
@@ -36,11 +40,48 @@ timed_out(struct err *e)
 int
 wire_check(const struct upstream_call *call, struct err *e)
 {
+	looked_ms = clock_mono_ms();
 	if (call->cancel_word != NULL && atomic_load_explicit(
 	    call->cancel_word, memory_order_relaxed) == call->cancel_value)
 		return err_set(e, ERR_CANCELLED, "cancelled");
-	if (clock_mono_ms() >= call->deadline_ms)
+	if (looked_ms >= call->deadline_ms)
 		return timed_out(e);
+	return 0;
+}
+
+int
+wire_extra_fd(const struct upstream_call *call)
+{
+	return call->on_extra != NULL ? call->extra_fd : -1;
+}
+
+/*
+ * One poll of at most ms: fd (-1: none), the client, the extra descriptor.
+ * *revents is what fd says. -1 with err: the exchange ends. Descriptors of -1
+ * are left out by poll itself.
+ */
+static int
+look(int fd, short events, const struct upstream_call *call, int ms,
+    short *revents, struct err *e)
+{
+	struct pollfd p[3] = {
+		{ .fd = fd, .events = events },
+		{ .fd = call->client_fd, .events = POLLRDHUP },
+		{ .fd = wire_extra_fd(call), .events = POLLIN },
+	};
+	int rv = poll(p, 3, ms);
+
+	*revents = 0;
+	if (rv < 0 && errno != EINTR)
+		return err_set(e, ERR_INTERNAL, "poll: %s", strerror(errno));
+	if (rv <= 0)
+		return 0;
+	*revents = p[0].revents;
+	looked_ms = clock_mono_ms();
+	if (p[2].revents != 0 && call->on_extra(call->arg, e) < 0)
+		return -1;
+	if (p[0].revents == 0 && p[1].revents != 0)
+		return err_set(e, ERR_CANCELLED, "client hung up");
 	return 0;
 }
 
@@ -49,43 +90,39 @@ static int
 wait_ready(int fd, short events, const struct upstream_call *call,
     short *revents, struct err *e)
 {
-	struct pollfd p[2] = {
-		{ .fd = fd, .events = events },
-		{ .fd = call->client_fd, .events = POLLRDHUP },
-	};
-	nfds_t n = call->client_fd >= 0 ? 2 : 1;
 	int64_t left;
-	int rv;
 
-	for (;;) {
+	do {
 		if (wire_check(call, e) < 0)
 			return -1;
-		left = call->deadline_ms - clock_mono_ms();
-		if (left < 0)
-			left = 0;
-		rv = poll(p, n, left < CHECK_MS ? (int)left : CHECK_MS);
-		if (rv < 0 && errno != EINTR)
-			return err_set(e, ERR_INTERNAL, "poll: %s",
-			    strerror(errno));
-		if (rv <= 0)
-			continue;
-		if (p[0].revents != 0) {
-			*revents = p[0].revents;
-			return 0;
-		}
-		if (n == 2 && p[1].revents != 0)
-			return err_set(e, ERR_CANCELLED, "client hung up");
-	}
+		left = call->deadline_ms - looked_ms;
+		if (look(fd, events, call, left < CHECK_MS ? (int)left :
+		    CHECK_MS, revents, e) < 0)
+			return -1;
+	} while (*revents == 0);
+	return 0;
 }
 
 int
 wire_nap(const struct upstream_call *call, int ms, struct err *e)
 {
-	struct pollfd p = { .fd = call->client_fd, .events = POLLRDHUP };
+	short revents;
 
-	if (poll(&p, call->client_fd >= 0 ? 1 : 0, ms) > 0)
-		return err_set(e, ERR_CANCELLED, "client hung up");
+	if (look(-1, 0, call, ms, &revents, e) < 0)
+		return -1;
 	return wire_check(call, e);
+}
+
+/* Bytes have come; is it time to look at everything else? */
+static int
+glance(const struct upstream_call *call, struct err *e)
+{
+	short revents;
+
+	if (clock_mono_ms() - looked_ms < PATIENCE_MS)
+		return 0;
+	return wire_check(call, e) < 0 ? -1 :
+	    look(-1, 0, call, 0, &revents, e);
 }
 
 enum wire
@@ -102,7 +139,8 @@ wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
 		if (n > 0) {
 			*got = (size_t)n;
 			if (left > 0)
-				return WIRE_OK;
+				return glance(call, e) < 0 ? WIRE_ENDED :
+				    WIRE_OK;
 			/* A slow drip must not outlive the deadline. */
 			timed_out(e);
 			return WIRE_ENDED;

@@ -6,7 +6,10 @@
 fuzz_libs = $(OMNI2_LIBS) $(THIRD_LIBS)
 
 fuzz_replays = %D%/replay_http_head %D%/replay_http_body %D%/replay_sse \
-	%D%/replay_json_read %D%/replay_url
+	%D%/replay_json_read %D%/replay_url %D%/replay_conf \
+	%D%/replay_audit_record \
+	%D%/replay_session \
+	%D%/replay_token_guard
 check_PROGRAMS += $(fuzz_replays)
 TESTS += $(fuzz_replays)
 EXTRA_DIST += %D%/corpus
@@ -27,9 +30,24 @@ EXTRA_DIST += %D%/corpus
 %C%_replay_url_SOURCES = %D%/fuzz_url.c %D%/replay.c %D%/fuzz.h
 %C%_replay_url_LDADD = $(fuzz_libs)
 
+%C%_replay_conf_SOURCES = %D%/fuzz_conf.c %D%/replay.c %D%/fuzz.h
+%C%_replay_conf_LDADD = $(fuzz_libs)
+
+%C%_replay_audit_record_SOURCES = %D%/fuzz_audit_record.c %D%/replay.c %D%/fuzz.h
+%C%_replay_audit_record_LDADD = $(fuzz_libs)
+
+%C%_replay_session_SOURCES = %D%/fuzz_session.c %D%/replay.c %D%/fuzz.h
+%C%_replay_session_LDADD = $(fuzz_libs)
+
+%C%_replay_token_guard_SOURCES = %D%/fuzz_token_guard.c %D%/replay.c %D%/fuzz.h
+%C%_replay_token_guard_LDADD = $(fuzz_libs)
+
 if FUZZ
 fuzz_programs = %D%/fuzz_http_head %D%/fuzz_http_body %D%/fuzz_sse \
-	%D%/fuzz_json_read %D%/fuzz_url
+	%D%/fuzz_json_read %D%/fuzz_url %D%/fuzz_conf \
+	%D%/fuzz_audit_record \
+	%D%/fuzz_session \
+	%D%/fuzz_token_guard
 noinst_PROGRAMS += $(fuzz_programs)
 
 %C%_fuzz_http_head_SOURCES = %D%/fuzz_http_head.c
@@ -51,4 +69,20 @@ noinst_PROGRAMS += $(fuzz_programs)
 %C%_fuzz_url_SOURCES = %D%/fuzz_url.c
 %C%_fuzz_url_LDADD = $(fuzz_libs)
 %C%_fuzz_url_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_conf_SOURCES = %D%/fuzz_conf.c
+%C%_fuzz_conf_LDADD = $(fuzz_libs)
+%C%_fuzz_conf_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_audit_record_SOURCES = %D%/fuzz_audit_record.c
+%C%_fuzz_audit_record_LDADD = $(fuzz_libs)
+%C%_fuzz_audit_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_session_SOURCES = %D%/fuzz_session.c
+%C%_fuzz_session_LDADD = $(fuzz_libs)
+%C%_fuzz_session_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_token_guard_SOURCES = %D%/fuzz_token_guard.c
+%C%_fuzz_token_guard_LDADD = $(fuzz_libs)
+%C%_fuzz_token_guard_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif

@@ -66,6 +66,16 @@ record(void)
 	return r;
 }
 
+/* Processor time: others may be using the machine. */
+static int64_t
+cpu_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 static void
 bench_json(void)
 {
@@ -80,7 +90,7 @@ bench_json(void)
 	int i;
 
 	buf_init(&b, 1 << 20);
-	begin_us = clock_mono_us();
+	begin_us = cpu_us();
 	for (i = 0; i < 500000; i++) {
 		buf_reset(&b, 1 << 16);
 		r.wall_us++;
@@ -88,19 +98,19 @@ bench_json(void)
 		size = b.n;
 	}
 	printf("audit_record_json (%zu bytes): %.2f us\n", size,
-	    (double)(clock_mono_us() - begin_us) / 500000);
-	begin_us = clock_mono_us();
+	    (double)(cpu_us() - begin_us) / 500000);
+	begin_us = cpu_us();
 	for (i = 0; i < 500000; i++) {
 		buf_reset(&b, 1 << 16);
 		audit_redact(r.arguments, globs, 8, 16384, &b, &cut);
 	}
 	printf("audit_redact (%zu bytes, 8 patterns): %.2f us\n",
-	    r.arguments.n, (double)(clock_mono_us() - begin_us) / 500000);
-	begin_us = clock_mono_us();
+	    r.arguments.n, (double)(cpu_us() - begin_us) / 500000);
+	begin_us = cpu_us();
 	for (i = 0; i < 500000; i++)
 		audit_record_id(r.id, r.wall_us);
 	printf("audit_record_id: %.3f us\n",
-	    (double)(clock_mono_us() - begin_us) / 500000);
+	    (double)(cpu_us() - begin_us) / 500000);
 	buf_free(&b);
 }
 
@@ -119,14 +129,14 @@ bench_emit(const char *name, enum audit_sync sync, const char *url, int n)
 	for (i = 0; i < n; i++) {
 		struct audit_record r = record();
 
-		begin_us = clock_mono_us();
+		begin_us = cpu_us();
 		if (audit_emit(&em, &r, sync, clock_mono_ms() + 60000, &e) < 0)
 			abort();
-		at_us = clock_mono_us();
+		at_us = cpu_us();
 		sum_us += at_us - begin_us;
 		nanosleep(&ts, NULL);
 	}
-	printf("audit_emit %s: %.2f us\n", name, (double)sum_us / n);
+	printf("audit_emit %s: %.2f us of processor time\n", name, (double)sum_us / n);
 }
 
 static void

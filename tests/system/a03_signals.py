@@ -4,7 +4,8 @@ import signal
 import threading
 import time
 
-from harness import background, check, is_open, same, still_alive, wait_for
+from harness import (background, check, is_open, same, still_alive, wait_for,
+                     works)
 from servers import http_server
 
 
@@ -85,7 +86,7 @@ def test_every_child_is_replaced(_env, it):
         os.kill(old, signal.SIGKILL)
         wait_for(lambda r=role, o=old: g.roles().get(r, [o])[0] != o, 5,
                  f"new {role}")
-        wait_for(lambda: it.open().call("perf__echo").is_ok, 5,
+        wait_for(lambda: works(lambda: it.open().call("perf__echo").is_ok), 5,
                  f"call after the death of the {role}")
 
 

@@ -41,8 +41,7 @@ def outage(env, g, stop, start, seconds):
     check(len(load.answered) > during + 100, "calls during the outage")
     start()
     wait_for(lambda: g.health("/health/ready") == 200, 10, "ready again")
-    after = len(load.answered)
-    wait_for(lambda: len(load.answered) > after + 200, 10, "load afterwards")
+    load.go_on()
     load.stop()
     same(load.failed, [], "failed calls")
     compare(g, load)
@@ -72,7 +71,7 @@ def test_hanging_under_load(env):
 
     load = Load(g)
     try:
-        wait_for(lambda: len(load.answered) > 200, 10, "load")
+        load.go_on()
         stop()
         before = len(load.answered)
         end = time.monotonic() + (5 if env.quick else 15)
@@ -80,8 +79,7 @@ def test_hanging_under_load(env):
         check(len(load.answered) > before + 200, "calls during the hang")
     finally:
         start()
-    after = len(load.answered)
-    wait_for(lambda: len(load.answered) > after + 200, 10, "load afterwards")
+    load.go_on()
     load.stop()
     same(load.failed, [], "failed calls")
     compare(g, load)
@@ -92,15 +90,15 @@ def test_backend_is_killed(env):
     g = make(env)
     load = Load(g)
     for _ in range(3):
-        mark = len(load.answered)
-        wait_for(lambda m=mark: len(load.answered) > m + 150, 10, "load")
+        load.go_on()
+        env.pg.wait_up()
         pids = env.pg.query(
             "SELECT pid FROM pg_stat_activity WHERE datname = "
             f"'{g.database}' AND pid <> pg_backend_pid()")
         if pids:
             os.kill(int(pids[0][0]), signal.SIGKILL)
-    mark = len(load.answered)
-    wait_for(lambda: len(load.answered) > mark + 200, 10, "load")
+    load.go_on()
+    env.pg.wait_up()
     load.stop()
     same(load.failed, [], "failed calls")
     compare(g, load)

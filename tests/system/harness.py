@@ -51,6 +51,14 @@ def wait_for(look, seconds=10.0, what="condition", every=0.02):
         time.sleep(every)
 
 
+def works(look):
+    """look(), or nothing while the other side is being disturbed."""
+    try:
+        return look()
+    except (OSError, http.client.HTTPException, AssertionError):
+        return None
+
+
 def free_port():
     """A port below the ephemeral range that nobody uses."""
     while True:
@@ -234,6 +242,11 @@ class Postgres:
         if self.started:
             self._lib(f"pg_stop {self.dir} {self.env.user} {mode}", False)
             self.started = False
+
+    def wait_up(self):
+        """Until it takes connections again after a crash of a backend."""
+        wait_for(lambda: works(lambda: self.query("SELECT 1")), 30,
+                 "PostgreSQL has recovered", every=0.2)
 
     def pid(self):
         with open(f"{self.dir}/data/postmaster.pid", encoding="ascii") as f:

@@ -871,7 +871,8 @@ model_allows(const struct model *m, const struct model_user *u,
 	if (r->is_admin)
 		return true;
 	if (g->given && g->all)
-		return kind != ITEM_TOOL || !any(&r->denied_tools, name);
+		return kind != ITEM_TOOL || (!any(&r->denied_tools, name) &&
+		    (r->allowed_tools.n == 0 || any(&r->allowed_tools, name)));
 	if (!g->given || a == NULL)
 		return false;
 	if (kind == ITEM_TOOL)
