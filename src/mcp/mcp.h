@@ -22,6 +22,11 @@ struct mcp_http {			/* one HTTP request, borrowed */
 	const char	*client;	/* address for audit */
 	int		 client_fd;	/* watched for hang-up */
 	struct http_reply *reply;
+	/* Gives the connection away in the middle of mcp_serve(), after the
+	 * reply was sent: a held call (ask.c) goes on without it. Neither reply
+	 * nor client_fd may be touched afterwards. */
+	void		(*release)(void *arg);
+	void		*release_arg;
 };
 
 /* Per process. audit_fd: write end of the audit pipe. */

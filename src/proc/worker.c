@@ -33,6 +33,7 @@ struct worker {
 	struct http_reply reply;
 	struct http_head head;
 	uint64_t	 served;
+	bool		 released;	/* the connection is no longer ours */
 };
 
 static volatile sig_atomic_t stop;
@@ -108,6 +109,53 @@ linger(int fd)
 	}
 }
 
+/* ---- the connection's way back ------------------------------------------------- */
+
+static void
+tell_keeper(struct worker *w, enum lane_what what)
+{
+	struct span rest = conn_rest(&w->conn);
+	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
+	struct lane_back b;
+	int fd = -1;
+
+	memset(&b, 0, sizeof(b));
+	b.id = w->conn.id;
+	b.what = what;
+	if (what == LANE_PARK) {
+		b.bytes = (uint32_t)(rest.n > LANE_BYTES_MAX ? LANE_BYTES_MAX :
+		    rest.n);
+		if (w->conn.id >> 48 != (atomic_load(
+		    &shm_ctl(w->shm)->keeper_spawn) & 0xffff)) {
+			b.what = LANE_ADOPT;
+			memcpy(b.peer, w->conn.peer, sizeof(b.peer));
+			fd = w->conn.fd;
+		}
+	}
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), rest.p, b.bytes);
+	if (fdpass_send(w->proc->lanes.back[1], message, sizeof(b) + b.bytes, fd,
+	    MSG_NOSIGNAL) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
+/* mcp_http.release: parks or closes the connection while its request goes on. */
+static void
+release(void *arg)
+{
+	struct worker *w = arg;
+	bool keep = w->reply.keep_alive && !w->reply.broken && !draining(w);
+
+	if (!keep)
+		shutdown(w->conn.fd, SHUT_RDWR);
+	tell_keeper(w, keep ? LANE_PARK : LANE_CLOSED);
+	close(w->conn.fd);
+	w->conn.fd = -1;
+	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
+	    memory_order_relaxed);
+	w->released = true;
+}
+
 /* ---- one request -------------------------------------------------------------- */
 
 /* The client's address: the peer's, or what a trusted proxy says. */
@@ -153,7 +201,8 @@ static int
 route(struct worker *w, const struct conf *conf, struct span body)
 {
 	struct mcp_http m = { .head = &w->head, .body = body,
-	    .client_fd = w->conn.fd, .reply = &w->reply };
+	    .client_fd = w->conn.fd, .reply = &w->reply,
+	    .release = release, .release_arg = w };
 	char client[64];
 	struct err e;
 
@@ -214,36 +263,6 @@ one_request(struct worker *w)
 	return w->reply.keep_alive && !w->reply.broken;
 }
 
-/* ---- the connection's way back ------------------------------------------------- */
-
-static void
-tell_keeper(struct worker *w, enum lane_what what)
-{
-	struct span rest = conn_rest(&w->conn);
-	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
-	struct lane_back b;
-	int fd = -1;
-
-	memset(&b, 0, sizeof(b));
-	b.id = w->conn.id;
-	b.what = what;
-	if (what == LANE_PARK) {
-		b.bytes = (uint32_t)(rest.n > LANE_BYTES_MAX ? LANE_BYTES_MAX :
-		    rest.n);
-		if (w->conn.id >> 48 != (atomic_load(
-		    &shm_ctl(w->shm)->keeper_spawn) & 0xffff)) {
-			b.what = LANE_ADOPT;
-			memcpy(b.peer, w->conn.peer, sizeof(b.peer));
-			fd = w->conn.fd;
-		}
-	}
-	memcpy(message, &b, sizeof(b));
-	memcpy(message + sizeof(b), rest.p, b.bytes);
-	if (fdpass_send(w->proc->lanes.back[1], message, sizeof(b) + b.bytes, fd,
-	    MSG_NOSIGNAL) < 0)
-		log_warn("the keeper cannot be told: %s", strerror(errno));
-}
-
 /*
  * Holds a quiet connection while nobody waits for a worker. The keeper sends
  * SIGUSR1 when somebody does; that only ends the recv.
@@ -275,7 +294,11 @@ static void
 serve_connection(struct worker *w)
 {
 	for (;;) {
-		if (!one_request(w)) {
+		bool again = one_request(w);
+
+		if (w->released)
+			return;
+		if (!again) {
 			shutdown(w->conn.fd, SHUT_RDWR);
 			tell_keeper(w, LANE_CLOSED);
 			return;
@@ -308,9 +331,11 @@ take(struct worker *w, const char *message, ssize_t n, int fd)
 	atomic_store_explicit(&self->connection, l.id, memory_order_relaxed);
 	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
 	    (size_t)n - sizeof(l));
+	w->released = false;
 	serve_connection(w);
 	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
-	close(fd);
+	if (!w->released)
+		close(fd);
 }
 
 static void
