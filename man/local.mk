@@ -14,3 +14,19 @@ CLEANFILES += %D%/omni2.yaml.5 %D%/omni2.yaml.5.tmp
 	$(AM_V_GEN)$(MKDIR_P) %D% && \
 	tools/gen_conf_man$(EXEEXT) $(srcdir)/%D%/omni2.yaml.5.head \
 	    $(srcdir)/%D%/omni2.yaml.5.tail >$@.tmp && mv $@.tmp $@
+
+dist_man_MANS += \
+	%D%/omni2-audit.7 \
+	%D%/omni2-mcp.7 \
+	%D%/omni2-policy.5 \
+	%D%/omni2-shm.7 \
+	%D%/omni2ctl-audit.1 \
+	%D%/omni2ctl-db.1 \
+	%D%/omni2ctl-key.1 \
+	%D%/omni2ctl-policy.1 \
+	%D%/omni2ctl-server.1 \
+	%D%/omni2ctl-shm.1 \
+	%D%/omni2ctl-tool.1 \
+	%D%/omni2ctl-user.1 \
+	%D%/omni2ctl.1 \
+	%D%/omni2d.8

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #define SHM_MAGIC	0x326d68736d6f0a0aULL
-#define SHM_LAYOUT	1u
+#define SHM_LAYOUT	2u
 #define SHM_SLOT_SIZE	4096u
 #define SHM_SERVERS_MAX	1024u
 #define SHM_BUCKETS	14
 #define SHM_LINE	64	/* cache line */
+#define SHM_SESS_SETS	4096u	/* of upstream sessions of clients */
+#define SHM_SESS_WAYS	16u
 
 enum shm_kind {
 #define KIND(id, name, first, n) KIND_##id,
@@ -83,6 +85,7 @@ struct shm_queue {			/* writers: keeper and workers */
 	_Alignas(SHM_LINE) _Atomic uint64_t idle;	/* workers waiting */
 	_Alignas(SHM_LINE) _Atomic uint64_t connections; /* keeper: open */
 	_Atomic uint64_t parked;			/* keeper: idle */
+	_Atomic uint64_t streams;			/* keeper: event streams */
 };
 
 enum shm_audit_state { AUDIT_STATE_STARTING, AUDIT_STATE_OK, AUDIT_STATE_FAILING,
@@ -179,13 +182,26 @@ struct shm_perm_entry {
 	_Atomic uint64_t value;
 };
 
+/*
+ * The first SHM_SERVERS_MAX are the shared sessions, by index of shm_health;
+ * behind them lie the sets of those that belong to one client session.
+ */
 struct shm_sess {			/* worker or poller that holds the word */
 	_Alignas(SHM_LINE) _Atomic uint64_t word;	/* as in shm_perm_entry */
-	_Atomic int64_t	 server_id;
+	_Atomic int64_t	 server_id;	/* 0: none */
+	_Atomic uint64_t client_session;	/* 0: the shared one */
 	_Atomic uint64_t era;		/* 0 unknown, 1 legacy, 2 modern */
+	_Atomic uint64_t flags;		/* enum sess_flag */
 	_Atomic uint64_t opened;	/* counts sessions */
+	_Atomic int64_t	 used_ms;	/* whoever looked it up; monotonic */
 	char		 version[16];
 	char		 id[232];	/* Mcp-Session-Id; "" none */
+};
+
+struct shm_sess_zone {
+	struct shm_sess	 shared[SHM_SERVERS_MAX];
+	struct shm_sess	 client[SHM_SESS_SETS][SHM_SESS_WAYS];
+	_Atomic uint64_t used[SHM_SESS_SETS / 64];	/* sets ever used */
 };
 
 #endif

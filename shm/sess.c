@@ -1,6 +1,7 @@
 /*
- * sess -- the upstream session of each server. Workers and the poller claim,
- * open and publish it; everybody with the zone reads; the master sweeps.
+ * sess -- the entries of upstream sessions. Workers and the poller claim,
+ * open and publish them; everybody with the zone reads; the master sweeps.
+ * Which entry belongs to a client session is decided in sess_client.c.
  *
  * Never waits and opens nothing itself. While a claim is held there is no
  * session to read: it is claimed because there was none or it was dead.
@@ -17,18 +18,18 @@ _Static_assert(offsetof(struct shm_sess, version) % 8 == 0 &&
     offsetof(struct shm_sess, id) % 8 == 0 &&
     sizeof(((struct shm_sess *)0)->id) % 8 == 0, "texts go word by word");
 
-static struct shm_sess *
-entry(const struct shm *shm, uint32_t health)
+struct shm_sess *
+shm_sess_at(const struct shm *shm, uint32_t place)
 {
-	ASSERT_ALWAYS(health < SHM_SERVERS_MAX);
-	return (struct shm_sess *)shm->zone[ZONE_SESS] + health;
+	ASSERT_ALWAYS(place < SHM_SESS_PLACES);
+	return (struct shm_sess *)shm->zone[ZONE_SESS] + place;
 }
 
 bool
-shm_sess_get(const struct shm *shm, uint32_t health, int64_t server_id,
+shm_sess_get(const struct shm *shm, uint32_t place, int64_t server_id,
     struct sess_info *info)
 {
-	struct shm_sess *s = entry(shm, health);
+	struct shm_sess *s = shm_sess_at(shm, place);
 
 	for (int i = 0; i < READ_TRIES; i++) {
 		uint64_t word, era;
@@ -41,6 +42,10 @@ shm_sess_get(const struct shm *shm, uint32_t health, int64_t server_id,
 			return false;
 		id = atomic_load_explicit(&s->server_id, memory_order_acquire);
 		era = atomic_load_explicit(&s->era, memory_order_acquire);
+		info->client_session = atomic_load_explicit(
+		    &s->client_session, memory_order_acquire);
+		info->flags = atomic_load_explicit(&s->flags,
+		    memory_order_acquire);
 		shm_words_load(info->version, s->version,
 		    sizeof(info->version));
 		shm_words_load(info->id, s->id, sizeof(info->id));
@@ -57,9 +62,9 @@ shm_sess_get(const struct shm *shm, uint32_t health, int64_t server_id,
 }
 
 bool
-shm_sess_claim(struct shm *shm, uint32_t health, uint64_t opened)
+shm_sess_claim(struct shm *shm, uint32_t place, uint64_t opened)
 {
-	struct shm_sess *s = entry(shm, health);
+	struct shm_sess *s = shm_sess_at(shm, place);
 	uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
 
 	if (shm_owned_busy(word) || atomic_load_explicit(&s->opened,
@@ -82,15 +87,16 @@ own_claim(const struct shm *shm, const struct shm_sess *s)
 }
 
 void
-shm_sess_put(struct shm *shm, uint32_t health, int64_t server_id,
+shm_sess_put(struct shm *shm, uint32_t place, int64_t server_id,
     const struct sess_info *info)
 {
-	struct shm_sess *s = entry(shm, health);
+	struct shm_sess *s = shm_sess_at(shm, place);
 	uint64_t word = own_claim(shm, s);
 
 	atomic_store_explicit(&s->server_id, server_id, memory_order_release);
 	atomic_store_explicit(&s->era, (uint64_t)info->era,
 	    memory_order_release);
+	atomic_store_explicit(&s->flags, info->flags, memory_order_release);
 	shm_words_store(s->version, info->version, sizeof(s->version));
 	shm_words_store(s->id, info->id, sizeof(s->id));
 	atomic_fetch_add_explicit(&s->opened, 1, memory_order_release);
@@ -99,32 +105,42 @@ shm_sess_put(struct shm *shm, uint32_t health, int64_t server_id,
 }
 
 void
-shm_sess_release(struct shm *shm, uint32_t health)
+shm_sess_release(struct shm *shm, uint32_t place)
 {
-	struct shm_sess *s = entry(shm, health);
+	struct shm_sess *s = shm_sess_at(shm, place);
 	uint64_t word = own_claim(shm, s);
 
 	atomic_store_explicit(&s->word, shm_owned_next(word, shm->slot),
 	    memory_order_release);
 }
 
+/* It may be half written, so there is none. */
+static unsigned
+sweep_one(struct shm_sess *s, uint32_t slot)
+{
+	uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
+
+	if (!shm_owned_busy(word) || shm_owned_slot(word) != slot)
+		return 0;
+	atomic_store_explicit(&s->server_id, 0, memory_order_release);
+	atomic_store_explicit(&s->word, shm_owned_next(word, slot),
+	    memory_order_release);
+	return 1;
+}
+
 unsigned
 shm_sess_sweep(struct shm *shm, uint32_t slot)
 {
+	struct shm_sess_zone *z = shm->zone[ZONE_SESS];
 	unsigned n = 0;
 
-	for (uint32_t i = 0; i < SHM_SERVERS_MAX; i++) {
-		struct shm_sess *s = entry(shm, i);
-		uint64_t word = atomic_load_explicit(&s->word,
-		    memory_order_acquire);
-
-		if (!shm_owned_busy(word) || shm_owned_slot(word) != slot)
+	for (uint32_t i = 0; i < SHM_SERVERS_MAX; i++)
+		n += sweep_one(&z->shared[i], slot);
+	for (uint32_t set = 0; set < SHM_SESS_SETS; set++) {
+		if (!shm_sess_set_used(z, set))
 			continue;
-		/* It may be half written, so there is none. */
-		atomic_store_explicit(&s->server_id, 0, memory_order_release);
-		atomic_store_explicit(&s->word, shm_owned_next(word, slot),
-		    memory_order_release);
-		n++;
+		for (uint32_t i = 0; i < SHM_SESS_WAYS; i++)
+			n += sweep_one(&z->client[set][i], slot);
 	}
 	return n;
 }

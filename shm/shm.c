@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "shm/client.h"
 #include "shm/rate.h"
 
 #ifndef PACKAGE_VERSION

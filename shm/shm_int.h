@@ -67,4 +67,14 @@ shm_owned_next(uint64_t word, uint32_t slot)
 	return (uint64_t)slot << SHM_SEQ_BITS | ((word + 1) & SHM_SEQ_MASK);
 }
 
+/* sess.c */
+struct shm_sess *shm_sess_at(const struct shm *, uint32_t place);
+
+static inline bool
+shm_sess_set_used(const struct shm_sess_zone *z, uint32_t set)
+{
+	return atomic_load_explicit(&z->used[set / 64],
+	    memory_order_relaxed) >> set % 64 & 1;
+}
+
 #endif

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "shm/perm.h"
+#include "shm/client.h"
 #include "shm/sess.h"
 #include "shm/shm_int.h"
 
@@ -129,6 +130,7 @@ slot_reap(struct shm *shm, uint32_t slot, struct shm_request *request)
 		atomic_store_explicit(&s->pin[i], 0, memory_order_release);
 	shm_perm_sweep(shm, slot);
 	shm_sess_sweep(shm, slot);
+	shm_subs_sweep(shm, slot);
 	fold_counters(shm, &s->counters);
 	request_write(s, NULL);
 	atomic_store_explicit(&s->connection, 0, memory_order_relaxed);

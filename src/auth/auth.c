@@ -16,6 +16,7 @@
 #include "auth/token_int.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/num.h"
 
 #define CACHE_PLACES	256	/* direct-mapped by the token's digest */
 #define KEY_TEXT_MAX	256
@@ -114,6 +115,7 @@ check_key(const struct pol_head *p, struct span text, bool db_loaded,
 	if (set_user(p, key->user, CREDENTIAL_KEY, who, e) < 0)
 		return -1;
 	format_key_id(key->id, who->credential);
+	who->expires = key->expires_at;
 	return 0;
 }
 
@@ -173,7 +175,7 @@ check_new_token(const struct pol_head *p, struct span text,
 	if (set_user(p, user, CREDENTIAL_TOKEN, who, e) < 0)
 		return -1;
 	format_token_id(jti, who->credential);
-	*exp = claims.exp;
+	*exp = who->expires = claims.exp;
 	return 0;
 }
 
@@ -233,4 +235,38 @@ auth_check(const struct pol_head *p, uint64_t generation, struct span value,
 	if (span_starts(value, "omni2_"))
 		return check_key(p, value, db_loaded, now, who, e);
 	return check_token(p, generation, value, db_loaded, now, who, e);
+}
+
+static bool
+key_is_good(const struct pol_head *p, uint64_t id, uint32_t user, int64_t now)
+{
+	const struct pol_key *k = pol_at(p, p->key_table.off);
+	uint32_t i;
+
+	for (i = 0; i < p->key_table.n; i++)
+		if (k[i].used && k[i].id == (int64_t)id && k[i].user == user)
+			return k[i].expires_at == 0 || k[i].expires_at > now;
+	return false;
+}
+
+bool
+auth_still_good(const struct pol_head *p, const char *credential,
+    int64_t user_id, int64_t now, uint32_t *user)
+{
+	struct span c = span_str(credential);
+	uint32_t i = *user;
+	uint64_t id;
+
+	if (i >= p->users.n || pol_user(p, i)->id != user_id)
+		for (i = 0; i < p->users.n; i++)
+			if (pol_user(p, i)->id == user_id)
+				break;
+	if (i >= p->users.n || !pol_user(p, i)->active)
+		return false;
+	*user = i;
+	if (span_starts(c, "token:"))
+		return !pol_is_revoked(p, span_skip(c, 6));
+	return span_starts(c, "key:") &&
+	    num_u64(span_skip(c, 4), 0, INT64_MAX, &id) == 0 &&
+	    key_is_good(p, id, i, now);
 }

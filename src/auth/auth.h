@@ -20,6 +20,7 @@ struct principal {
 	int64_t		user_id;
 	enum credential_kind kind;
 	char		credential[80];	/* "key:17", "token:<jti>" */
+	int64_t		expires;	/* of the credential, wall s; 0 never */
 };
 
 /* Per process; token_secret is copied. Call again after a reload. */
@@ -35,6 +36,14 @@ void	auth_init(const char *token_secret, const char *issuer);
 int	auth_check(const struct pol_head *, uint64_t generation, struct span value,
 	    bool is_api_key_header, bool db_loaded, int64_t now,
 	    struct principal *, struct err *);
+
+/*
+ * For who stays longer than one request: is the user still active, and the
+ * credential neither gone nor revoked? *user is a guess of the index and is
+ * set right.
+ */
+bool	auth_still_good(const struct pol_head *, const char *credential,
+	    int64_t user_id, int64_t now, uint32_t *user);
 
 /* API keys: "omni2_" and 43 base64url characters (256 bits). */
 #define APIKEY_TEXT_SIZE 64

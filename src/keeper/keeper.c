@@ -3,11 +3,11 @@
  * from the workers. See keeper.h and lane.h.
  *
  * A connection is READING (here, waiting for a head), QUEUED (complete, the
- * lane is full), or AWAY (a worker has it; our descriptor stays registered but
- * disarmed, EPOLLONESHOT). Time-outs: one list ordered by deadline per state
- * class, because each class has one constant time-out.
+ * lane is full), AWAY (a worker has it; our descriptor stays registered but
+ * disarmed, EPOLLONESHOT), or a STREAM (stream.c). Time-outs: one list ordered
+ * by deadline per state class, because each class has one constant time-out.
  */
-#include "keeper/keeper.h"
+#include "keeper/keeper_int.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -25,55 +25,16 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "net/sock.h"
+#include "shm/client.h"
 #include "shm/gen.h"
 #include "shm/slot.h"
 
-enum state { FREE, IDLE, READING, QUEUED, AWAY, STATES };
-
-#define NONE		UINT32_MAX
 #define TAG_BACK	0xfffffffeu
 #define TAG_WORK	0xfffffffdu
 #define TAG_CONTROL	0xfffffffcu
 #define TAG_LISTEN	0xfff00000u	/* + number */
 #define HOLD_MS		100
-
-struct connection {
-	int		 fd;
-	enum state	 state;
-	uint32_t	 use;		/* counts occupants of this place */
-	uint32_t	 prev, next;	/* in the list of its state */
-	uint32_t	 lane;
-	int64_t		 since_ms;	/* of state */
-	int64_t		 accepted_ms;
-	size_t		 scanned;	/* http_head_end() */
-	char		*in;
-	size_t		 n, cap;
-	char		 peer[48];
-};
-
-struct list {
-	uint32_t	head, tail, n;
-};
-
-struct keeper {
-	struct shm	*shm;
-	const struct lanes *lanes;
-	uint64_t	 spawn;
-	int		 ep;
-	struct connection *c;
-	uint32_t	 max;
-	struct list	 list[STATES];
-	struct list	 queue[LANE_KINDS];	/* FIFO; uses prev/next too */
-	bool		 lane_armed[LANE_KINDS];
-	bool		 paused;	/* accept: no room or no descriptors */
-	int		 listen[64];
-	int		 n_listen;
-	int64_t		 header_ms, idle_ms;
-	uint32_t	 queue_max;
-	int64_t		 next_orphans_ms;
-	uint64_t	 conf_generation;
-	size_t		 hint;		/* slot where the next holder is sought */
-};
+#define STREAM_WAIT_MS	100	/* for a look at the generations */
 
 static volatile sig_atomic_t stop;
 
@@ -122,8 +83,8 @@ list_of(struct keeper *k, const struct connection *c)
 	return c->state == QUEUED ? &k->queue[c->lane] : &k->list[c->state];
 }
 
-static void
-move(struct keeper *k, uint32_t i, enum state to, int64_t now)
+void
+keeper_move(struct keeper *k, uint32_t i, enum state to, int64_t now)
 {
 	struct connection *c = &k->c[i];
 
@@ -135,11 +96,11 @@ move(struct keeper *k, uint32_t i, enum state to, int64_t now)
 
 /* ---- connections ---------------------------------------------------------- */
 
-static void
-arm(struct keeper *k, uint32_t i)
+void
+keeper_arm(struct keeper *k, uint32_t i, bool out)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT,
-	    .data.u32 = i };
+	struct epoll_event ev = { .data.u32 = i, .events = EPOLLIN |
+	    EPOLLRDHUP | EPOLLONESHOT | (out ? EPOLLOUT : 0) };
 
 	epoll_ctl(k->ep, EPOLL_CTL_MOD, k->c[i].fd, &ev);
 }
@@ -160,10 +121,12 @@ count_connections(struct keeper *k)
 	atomic_store_explicit(&q->connections, k->max - k->list[FREE].n,
 	    memory_order_relaxed);
 	atomic_store_explicit(&q->parked, k->list[IDLE].n, memory_order_relaxed);
+	atomic_store_explicit(&q->streams, k->list[STREAM].n,
+	    memory_order_relaxed);
 }
 
-static void
-drop(struct keeper *k, uint32_t i)
+void
+keeper_drop(struct keeper *k, uint32_t i)
 {
 	struct connection *c = &k->c[i];
 
@@ -171,9 +134,10 @@ drop(struct keeper *k, uint32_t i)
 	epoll_ctl(k->ep, EPOLL_CTL_DEL, c->fd, NULL);
 	close(c->fd);
 	c->fd = -1;
+	stream_forget(k, i);
 	drop_input(c);
 	c->use++;
-	move(k, i, FREE, clock_mono_ms());
+	keeper_move(k, i, FREE, clock_mono_ms());
 }
 
 static void
@@ -183,7 +147,7 @@ refuse(struct keeper *k, uint32_t i, const char *answer)
 
 	(void)!send(c->fd, answer, strlen(answer), MSG_NOSIGNAL | MSG_DONTWAIT);
 	shutdown(c->fd, SHUT_WR);
-	drop(k, i);
+	keeper_drop(k, i);
 }
 
 static const char answer_408[] = "HTTP/1.1 408 Request Timeout\r\n"
@@ -245,8 +209,8 @@ waiting(const struct keeper *k)
  * Requests wait and no worker is idle: ask workers that only hold a quiet
  * keep-alive connection to give it back, and the master for more workers.
  */
-static void
-relieve(struct keeper *k)
+void
+keeper_relieve(struct keeper *k)
 {
 	struct shm_queue *q = shm_queue(k->shm);
 	uint64_t need = waiting(k), one = 1;
@@ -299,12 +263,12 @@ hand_over(struct keeper *k, uint32_t i, int64_t now)
 		    errno == ENOBUFS || errno == ETOOMANYREFS)
 			return 0;
 		log_error("hand-over failed: %s", strerror(errno));
-		drop(k, i);
+		keeper_drop(k, i);
 		return -1;
 	}
 	drop_input(c);
 	if (c->state != AWAY)
-		move(k, i, AWAY, now);
+		keeper_move(k, i, AWAY, now);
 	return 1;
 }
 
@@ -318,15 +282,15 @@ head_complete(struct keeper *k, uint32_t i, int64_t now)
 	if (c->lane == LANE_WORK && waiting(k) >= k->queue_max) {
 		shm_count_in(shm_self(k->shm), C_QUEUE_FULL, 1);
 		refuse(k, i, answer_503);
-		relieve(k);
+		keeper_relieve(k);
 		return;
 	}
 	rc = k->queue[c->lane].n > 0 ? 0 : hand_over(k, i, now);
 	if (rc == 0) {
-		move(k, i, QUEUED, now);
+		keeper_move(k, i, QUEUED, now);
 		arm_lane(k, c->lane, true);
 	}
-	relieve(k);
+	keeper_relieve(k);
 }
 
 static void
@@ -358,8 +322,8 @@ look(struct keeper *k, uint32_t i, int64_t now)
 		return;
 	}
 	if (c->state != READING)
-		move(k, i, READING, now);
-	arm(k, i);
+		keeper_move(k, i, READING, now);
+	keeper_arm(k, i, false);
 }
 
 static void
@@ -380,11 +344,11 @@ readable(struct keeper *k, uint32_t i, int64_t now)
 	}
 	got = recv(c->fd, c->in + c->n, c->cap - c->n, MSG_DONTWAIT);
 	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-		arm(k, i);
+		keeper_arm(k, i, false);
 		return;
 	}
 	if (got <= 0) {
-		drop(k, i);
+		keeper_drop(k, i);
 		return;
 	}
 	c->n += (size_t)got;
@@ -417,9 +381,9 @@ admit(struct keeper *k, int fd, const char *peer, int64_t now)
 	c->fd = fd;
 	c->accepted_ms = now;
 	span_copy(c->peer, sizeof(c->peer), span_str(peer));
-	move(k, i, IDLE, now);
+	keeper_move(k, i, IDLE, now);
 	if (epoll_ctl(k->ep, EPOLL_CTL_ADD, fd, &ev) < 0) {
-		drop(k, i);
+		keeper_drop(k, i);
 		return NONE;
 	}
 	return i;
@@ -458,7 +422,7 @@ accept_some(struct keeper *k, int listener, int64_t now)
 			    "connections are open", k->max);
 		/* the longest idle one makes room for somebody who asks */
 		if (k->list[FREE].n == 0 && k->list[IDLE].n > 0)
-			drop(k, k->list[IDLE].head);
+			keeper_drop(k, k->list[IDLE].head);
 		fd = accept4(listener, (struct sockaddr *)&ss, &len,
 		    SOCK_CLOEXEC);
 		if (fd < 0) {
@@ -487,13 +451,12 @@ accept_some(struct keeper *k, int listener, int64_t now)
 
 /* ---- the way back ----------------------------------------------------------- */
 
-/* The place of id if it is that very connection and away, else NONE. */
-static uint32_t
-find_away(struct keeper *k, uint64_t id)
+uint32_t
+keeper_find(const struct keeper *k, uint64_t id, enum state state)
 {
 	uint32_t i = (uint32_t)(id & 0xffffff);
 
-	if (i >= k->max || k->c[i].state != AWAY ||
+	if (i >= k->max || k->c[i].state != state ||
 	    lane_id(k->spawn, k->c[i].use, i) != id)
 		return NONE;
 	return i;
@@ -504,9 +467,9 @@ parked(struct keeper *k, uint32_t i, const char *bytes, size_t n, int64_t now)
 {
 	struct connection *c = &k->c[i];
 
-	move(k, i, IDLE, now);
+	keeper_move(k, i, IDLE, now);
 	if (n == 0) {
-		arm(k, i);
+		keeper_arm(k, i, false);
 		return;
 	}
 	c->cap = n < 2048 ? 2048 : n;
@@ -516,12 +479,42 @@ parked(struct keeper *k, uint32_t i, const char *bytes, size_t n, int64_t now)
 	look(k, i, now);
 }
 
+/* true: it was about a stream that is here. */
+static bool
+of_stream(struct keeper *k, const struct lane_back *b, struct span bytes,
+    int fd, int64_t now)
+{
+	uint32_t i;
+
+	if (fd >= 0)
+		return false;
+	if (b->what == LANE_PUSH || b->what == LANE_EVENT) {
+		if (b->what == LANE_PUSH)
+			stream_push(k, b->id, bytes, now);
+		else
+			stream_event(k, bytes, now);
+		return true;
+	}
+	/* its worker died before it was given away */
+	if (b->what == LANE_DEAD)
+		shm_subs_remove_owner(k->shm, b->id);
+	if (b->what != LANE_CLOSED)
+		return false;
+	stream_answered(k, b->id);
+	if ((i = keeper_find(k, b->id, STREAM)) == NONE)
+		return false;
+	stream_end(k, i, now);
+	return true;
+}
+
 static void
 came_back(struct keeper *k, const struct lane_back *b, const char *bytes,
     size_t n, int fd, int64_t now)
 {
-	uint32_t i = find_away(k, b->id);
+	uint32_t i = keeper_find(k, b->id, AWAY);
 
+	if (of_stream(k, b, span_make(bytes, n), fd, now))
+		return;
 	if (b->what == LANE_ADOPT && fd >= 0) {
 		i = admit(k, fd, b->peer, now);
 		if (i == NONE) {
@@ -530,7 +523,7 @@ came_back(struct keeper *k, const struct lane_back *b, const char *bytes,
 		}
 		if (n > 0) {
 			k->c[i].state = IDLE;
-			move(k, i, AWAY, now);
+			keeper_move(k, i, AWAY, now);
 			parked(k, i, bytes, n, now);
 		}
 		return;
@@ -541,8 +534,10 @@ came_back(struct keeper *k, const struct lane_back *b, const char *bytes,
 		return;
 	if (b->what == LANE_PARK)
 		parked(k, i, bytes, n, now);
+	else if (b->what == LANE_STREAM)
+		stream_open(k, i, span_make(bytes, n), now);
 	else
-		drop(k, i);
+		keeper_drop(k, i);
 }
 
 static void
@@ -574,7 +569,7 @@ expire(struct keeper *k, int64_t now)
 
 	while (l->head != NONE &&
 	    now - k->c[l->head].since_ms >= k->idle_ms)
-		drop(k, l->head);
+		keeper_drop(k, l->head);
 	l = &k->list[READING];
 	while (l->head != NONE &&
 	    now - k->c[l->head].since_ms >= k->header_ms)
@@ -611,7 +606,8 @@ close_orphans(struct keeper *k, int64_t now)
 				break;
 		if (s == k->shm->sizes.slots) {
 			log_warn("closing a connection that no worker owns");
-			drop(k, i);
+			shm_subs_remove_owner(k->shm, id);
+			keeper_drop(k, i);
 		} else if (++away > 64)
 			return;
 	}
@@ -666,6 +662,7 @@ setup(struct keeper *k, const int *listen_fds, int n_listen)
 		k->c[i].state = FREE;
 		list_add(k, &k->list[FREE], i);
 	}
+	stream_setup(k);
 	k->n_listen = n_listen;
 	for (s = 0; s < n_listen; s++) {
 		k->listen[s] = listen_fds[s];
@@ -689,6 +686,8 @@ dispatch(struct keeper *k, const struct epoll_event *ev, int64_t now)
 		lane_writable(k, LANE_CONTROL, now);
 	else if (tag >= TAG_LISTEN)
 		accept_some(k, k->listen[tag - TAG_LISTEN], now);
+	else if (tag < k->max && k->c[tag].state == STREAM)
+		stream_ready(k, tag, ev->events, now);
 	else
 		readable(k, tag, now);
 }
@@ -703,7 +702,7 @@ wait_ms(const struct keeper *k)
 	if (atomic_load(&q->handed) != atomic_load(&q->taken) ||
 	    k->queue[LANE_WORK].n > 0)
 		return 2;
-	return 500;
+	return k->list[STREAM].n > 0 ? STREAM_WAIT_MS : 500;
 }
 
 /* The way out: nothing new; requests that are here still reach a worker; what
@@ -718,9 +717,11 @@ drain(struct keeper *k)
 	for (i = 0; i < k->n_listen; i++)
 		epoll_ctl(k->ep, EPOLL_CTL_DEL, k->listen[i], NULL);
 	k->paused = true;
+	while (k->list[STREAM].head != NONE)
+		stream_end(k, k->list[STREAM].head, clock_mono_ms());
 	while (clock_mono_ms() < until) {
 		while (k->list[IDLE].head != NONE)
-			drop(k, k->list[IDLE].head);
+			keeper_drop(k, k->list[IDLE].head);
 		if (k->list[READING].n == 0 && k->queue[LANE_WORK].n == 0 &&
 		    k->queue[LANE_CONTROL].n == 0)
 			return;
@@ -728,7 +729,7 @@ drain(struct keeper *k)
 		for (i = 0; i < n; i++)
 			if (ev[i].data.u32 < TAG_LISTEN || ev[i].data.u32 > TAG_LISTEN + 64)
 				dispatch(k, &ev[i], clock_mono_ms());
-		relieve(k);
+		keeper_relieve(k);
 	}
 }
 
@@ -756,9 +757,10 @@ keeper_main(struct shm *shm, uint32_t slot, const struct lanes *lanes,
 			dispatch(&k, &ev[i], now);
 		if (n == 0 || atomic_load(&shm_queue(shm)->handed) !=
 		    atomic_load(&shm_queue(shm)->taken))
-			relieve(&k);
+			keeper_relieve(&k);
 		expire(&k, now);
 		close_orphans(&k, now);
+		stream_tick(&k, now);
 		count_connections(&k);
 	}
 	drain(&k);

@@ -16,26 +16,52 @@
 #define OMNI2_KEEPER_LANE_H
 
 #include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include "net/http_head.h"
+#include "shm/stream.h"
 
 enum lane_kind { LANE_WORK, LANE_CONTROL, LANE_KINDS };
+
+enum lane_job { LANE_REQUEST, LANE_RECHECK };
 
 struct lane_luggage {
 	uint64_t	id;		/* spawn:16 | use:24 | index:24 */
 	uint32_t	bytes;		/* of request that follow */
 	uint32_t	lane;
+	uint32_t	job;		/* enum lane_job; RECHECK comes without
+					 * descriptor: a struct stream_info */
+	uint32_t	reserved;
 	int64_t		accepted_ms;	/* monotonic */
 	char		peer[48];
 };
 
-enum lane_what { LANE_PARK = 1, LANE_CLOSED, LANE_ADOPT, LANE_DEAD };
+/*
+ * STREAM: the head of an event stream is out, the keeper has the connection
+ * for life; struct stream_info follows. PUSH: struct lane_push and bytes that
+ * are written to the stream. CLOSED also ends a stream. EVENT: struct
+ * lane_event and the URI of a resource, as its server knows it; id is unused.
+ */
+enum lane_what { LANE_PARK = 1, LANE_CLOSED, LANE_ADOPT, LANE_DEAD,
+	LANE_STREAM, LANE_PUSH, LANE_EVENT };
 
 struct lane_back {
 	uint64_t	id;
 	uint32_t	what;		/* enum lane_what */
 	uint32_t	bytes;		/* read beyond the last request; follow */
 	char		peer[48];	/* LANE_ADOPT only */
+};
+
+struct lane_push {
+	uint64_t	policy, catalog;	/* generations the look was at; */
+	uint64_t	list[STREAM_LISTS];	/* what it saw */
+	uint32_t	user;
+	uint32_t	is_recheck;	/* 0: the fields above say nothing */
+};
+
+struct lane_event {
+	int64_t		server_id;
 };
 
 #define LANE_BYTES_MAX	HTTP_HEAD_MAX
@@ -52,6 +78,25 @@ lane_id(uint64_t spawn, uint32_t use, uint32_t index)
 {
 	return (spawn & 0xffff) << 48 | (uint64_t)(use & 0xffffff) << 24 |
 	    (index & 0xffffff);
+}
+
+/* Tells the keeper, through back[1], that a resource was updated. Never waits:
+ * -1 when it cannot be told now. */
+static inline int
+lane_send_event(int back, int64_t server_id, struct span uri)
+{
+	struct lane_back b = { .what = LANE_EVENT };
+	struct lane_event ev = { .server_id = server_id };
+	char message[sizeof(b) + sizeof(ev) + 1024];
+
+	if (uri.n > 1024)
+		return -1;
+	b.bytes = (uint32_t)(sizeof(ev) + uri.n);
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), &ev, sizeof(ev));
+	memcpy(message + sizeof(b) + sizeof(ev), uri.p, uri.n);
+	return send(back, message, sizeof(b) + b.bytes,
+	    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "net/url.h"
+#include "shm/client.h"
 #include "shm/perm.h"
 #include "shm/rate.h"
 
@@ -221,6 +222,8 @@ mcp_check_session(struct mcp_call *c, struct err *e)
 	if (session_open(id, mcp_endpoint(c), c->who.user_id,
 	    c->wall_us / 1000000, &c->session, e) < 0)
 		return -1;
+	if (shm_client_is_ended(c->mcp->shm, c->session.id))
+		return err_set(e, ERR_SESSION, "Session not found or expired");
 	c->has_session = true;
 	if (c->http->head->known[HTTP_H_MCP_VERSION].p == NULL)
 		c->revision = c->session.revision;

@@ -126,7 +126,8 @@ mcp_decode(struct span body, struct mcp_message *m, struct err *e)
 		    json_status_text(st), at);
 	if (root.type == JSON_ARRAY)
 		return err_set(e, ERR_BADREQ,
-		    "Batches are not supported; send one message per request");
+		    "A batch is an array of 1 to 100 messages of revision "
+		    "2025-03-26; this one is not");
 	if (root.type != JSON_OBJECT)
 		return err_set(e, ERR_BADREQ, "A JSON-RPC message is an object");
 	st = json_object(root.raw, names, v, 6);

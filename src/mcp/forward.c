@@ -6,7 +6,7 @@
  * upstream. What the client sent as arguments and what the server answers as
  * result pass byte for byte; the envelope around them is always our own.
  */
-#include "mcp/mcp_int.h"
+#include "mcp/forward_int.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -14,202 +14,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "net/sse.h"
 #include "shm/health.h"
-
-struct forward {
-	struct mcp_call	*c;
-	struct upstream_target target;
-	struct upstream_call up;
-	const char	*member;	/* params member that is replaced ... */
-	struct span	 own;		/* ... by this raw JSON */
-	uint32_t	 max_attempts;
-	int64_t		 retry_delay_ms;
-	bool		 want_logs;
-};
-
-/* ---- params for the upstream ------------------------------------------- */
-
-/* Members of _meta that belong to one hop only (docs/mcp.md section 2.3). */
-static bool
-is_hop_meta(struct span name)
-{
-	return span_is(name, "progressToken") ||
-	    span_is(name, META_PREFIX "protocolVersion") ||
-	    span_is(name, META_PREFIX "clientInfo") ||
-	    span_is(name, META_PREFIX "clientCapabilities") ||
-	    span_is(name, META_PREFIX "subscriptionId");
-}
-
-static void
-add_member(struct buf *b, bool *first, struct span name, struct span value)
-{
-	buf_add_str(b, *first ? "\"" : ",\"");
-	*first = false;
-	buf_add_span(b, name);
-	buf_add(b, "\":", 2);
-	buf_add_span(b, value);
-}
-
-static void
-compose_meta(struct forward *f, const struct sess_info *s, struct buf *b,
-    bool *first_param)
-{
-	const struct mcp_message *m = &f->c->msg;
-	struct span name;
-	struct json_value v;
-	size_t pos = 0, start = b->n;
-	bool first = true;
-	char token[32];
-
-	buf_add_str(b, *first_param ? "\"_meta\":{" : ",\"_meta\":{");
-	if (m->meta.type == JSON_OBJECT)
-		while (json_next_member(m->meta.raw, &pos, &name, &v))
-			if (!is_hop_meta(name))
-				add_member(b, &first, name, v.raw);
-	if (m->progress_token.n > 0) {
-		snprintf(token, sizeof(token), "%llu",
-		    (unsigned long long)f->up.id);
-		add_member(b, &first, SPAN_LIT("progressToken"),
-		    span_str(token));
-	}
-	if (s->era == ERA_MODERN) {
-		if (!first)
-			buf_add_char(b, ',');
-		upstream_modern_meta(b, s->version, SPAN_LIT("{}"));
-		first = false;
-	}
-	if (first) {
-		b->n = start;
-		return;
-	}
-	*first_param = false;
-	buf_add_char(b, '}');
-}
-
-static int
-compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
-{
-	struct forward *f = arg;
-	struct span name;
-	struct json_value v;
-	size_t pos = 0;
-	bool first = true;
-
-	buf_reset(b, 1 << 20);
-	buf_add_char(b, '{');
-	while (json_next_member(f->c->msg.params.raw, &pos, &name, &v)) {
-		if (span_is(name, "_meta"))
-			continue;
-		add_member(b, &first, name,
-		    span_is(name, f->member) ? f->own : v.raw);
-	}
-	compose_meta(f, s, b, &first);
-	buf_add_char(b, '}');
-	if (b->overflow)
-		return err_set(e, ERR_TOOBIG, "the parameters are too large");
-	return 0;
-}
-
-/* ---- messages that come before the answer ------------------------------- */
-
-static int
-stream_event(struct mcp_call *c, struct span message)
-{
-	struct http_reply *r = c->http->reply;
-
-	if (!r->streaming &&
-	    http_reply_stream_begin(r, "text/event-stream") < 0)
-		return -1;
-	buf_reset(&c->mcp->event, 1 << 20);
-	sse_write(&c->mcp->event, span_make(NULL, 0), message);
-	return http_reply_stream_write(r, buf_span(&c->mcp->event));
-}
-
-static int
-level_number(struct json_value v)
-{
-	static const char *const names[] = { "debug", "info", "notice",
-	    "warning", "error", "critical", "alert", "emergency" };
-	struct span s;
-	int i;
-
-	if (json_string_plain(v, &s))
-		for (i = 0; i < 8; i++)
-			if (span_is(s, names[i]))
-				return i;
-	return -1;
-}
-
-/* notifications/progress with the client's own token put back. */
-static int
-relay_progress(struct forward *f, struct json_value params)
-{
-	struct buf *b = &f->c->mcp->params;
-	struct span name;
-	struct json_value v;
-	size_t pos = 0;
-	bool first = true;
-
-	if (f->c->msg.progress_token.n == 0 || params.type != JSON_OBJECT)
-		return 0;
-	buf_reset(b, 1 << 20);
-	buf_add_str(b, "{\"jsonrpc\":\"2.0\",\"method\":"
-	    "\"notifications/progress\",\"params\":{");
-	while (json_next_member(params.raw, &pos, &name, &v))
-		add_member(b, &first, name, span_is(name, "progressToken") ?
-		    f->c->msg.progress_token : v.raw);
-	buf_add_str(b, "}}");
-	return stream_event(f->c, buf_span(b));
-}
-
-static int
-relay_log(struct forward *f, struct json_value params, struct span message)
-{
-	static const char *const names[] = { "level" };
-	struct json_value level;
-
-	if (f->c->modern) {
-		if (f->c->msg.m_log_level.type == JSON_NONE ||
-		    params.type != JSON_OBJECT ||
-		    json_object(params.raw, names, &level, 1) != JSON_OK ||
-		    level_number(level) < level_number(f->c->msg.m_log_level))
-			return 0;
-	}
-	return stream_event(f->c, message);
-}
-
-/* upstream_message_fn: what a server says while our call is under way. */
-static int
-relay(void *arg, struct span message, struct err *e)
-{
-	static const char *const names[] = { "method", "params", "id" };
-	struct forward *f = arg;
-	struct json_value v[3];
-	struct span method;
-	int rc = 0;
-
-	if (json_object(message, names, v, 3) != JSON_OK ||
-	    !json_string_plain(v[0], &method) || v[2].type != JSON_NONE)
-		return 0;
-	if (span_is(method, "notifications/tools/list_changed") ||
-	    span_is(method, "notifications/resources/list_changed") ||
-	    span_is(method, "notifications/prompts/list_changed")) {
-		atomic_store(&shm_health(f->c->mcp->shm,
-		    f->target.health)->dirty, 1);
-		return 0;
-	}
-	if (!f->c->may_stream)
-		return 0;
-	if (span_is(method, "notifications/progress"))
-		rc = relay_progress(f, v[1]);
-	else if (span_is(method, "notifications/message"))
-		rc = relay_log(f, v[1], message);
-	/* A modern client cancels by leaving; a legacy one does not. */
-	if (rc < 0 && f->c->modern)
-		return err_set(e, ERR_CANCELLED, "the client has gone");
-	return 0;
-}
 
 /* ---- the call ------------------------------------------------------------ */
 
@@ -252,8 +57,8 @@ call_with_retry(struct forward *f, struct err *e)
 	int rc;
 
 	for (attempt = 1;; attempt++) {
-		rc = upstream_request(m->pool, &f->target, &f->up, compose, f,
-		    &m->params, e);
+		rc = upstream_request(m->pool, &f->target, &f->up,
+		    forward_compose, f, &m->params, e);
 		if (rc == 0 || attempt >= f->max_attempts ||
 		    f->up.maybe_executed || e->code != ERR_UPSTREAM ||
 		    f->c->http->reply->streaming ||
@@ -273,8 +78,8 @@ report_outcome(struct forward *f, int rc, const struct err *e,
 
 	if (rc == 0)
 		breaker_success(h, f->c->upstream_us);
-	else if (e->code == ERR_CANCELLED)
-		breaker_forget(h);
+	else if (e->code == ERR_CANCELLED || e->code == ERR_UNAVAILABLE)
+		breaker_forget(h);	/* not the server's doing */
 	else
 		breaker_failure(h, rules, clock_mono_ms());
 }
@@ -286,13 +91,16 @@ prepare(struct forward *f, const struct pol_server *s)
 	struct mcp *m = c->mcp;
 	static const char head[] = "traceparent: 00-", tail[] = "-01\r\n";
 	uint64_t span_id = hash_mix(c->call_id + 1);
-	char *trace = arena_alloc(m->mem, 80), *at = trace;
+	char *trace = arena_alloc(m->mem, 80 + f->param_headers.n), *at = trace;
 
 	at = (char *)memcpy(at, head, sizeof(head) - 1) + sizeof(head) - 1;
 	at = (char *)memcpy(at, c->trace_id, 32) + 32;
 	*at++ = '-';
 	hash_hex((const uint8_t *)&span_id, 8, at);
-	memcpy(at + 16, tail, sizeof(tail));
+	at = (char *)memcpy(at + 16, tail, sizeof(tail) - 1) + sizeof(tail) - 1;
+	if (f->param_headers.n > 0)
+		memcpy(at, f->param_headers.p, f->param_headers.n);
+	at += f->param_headers.n;
 
 	upstream_target_copy(&f->target, m->mem, c->policy, c->server,
 	    m->conf.default_timeout_ms);
@@ -300,21 +108,24 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->retry_delay_ms = s->retry_delay_ms;
 	f->up.method = c->msg.method;
 	f->up.id = c->call_id;
-	f->up.headers = span_str(trace);
+	f->up.headers = span_make(trace, (size_t)(at - trace));
 	f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
 	f->up.response_max = (size_t)m->conf.result_max;
 	f->up.client_fd = c->modern ? c->http->client_fd : -1;
 	f->up.cancel_word = &shm_cancel_word(m->shm, m->shm->slot)->v;
 	f->up.cancel_value = c->call_id;
-	f->up.on_message = relay;
+	f->up.on_message = relay_message;
+	f->up.extra_fd = -1;
 	f->up.arg = f;
+	f->resume_fd = -1;
+	forward_caps(f);
 	f->up.response = &m->response;
 	buf_reset(&m->response, 1 << 20);
 }
 
 /* The upstream's answer becomes ours: result into out, or its error. */
-static int
-take_response(struct forward *f, struct buf *out, struct err *e)
+int
+forward_take_response(struct forward *f, struct buf *out, struct err *e)
 {
 	static const char *const names[] = { "result", "error" };
 	static const char *const rnames[] = { "resultType", "ttlMs",
@@ -333,7 +144,11 @@ take_response(struct forward *f, struct buf *out, struct err *e)
 		    !json_int(code, &number))
 			return err_set(e, ERR_UPSTREAM, "server \"%s\" answered "
 			    "with an error without a code", c->server_name);
-		if (number <= -32020 && number >= -32022)
+		/* what the server says of capabilities it says of the client's:
+		 * they were passed on as they are */
+		if (number == -32021 && c->modern)
+			c->http->reply->status = 400;
+		else if (number <= -32020 && number >= -32022)
 			return err_set(e, ERR_UPSTREAM, "server \"%s\" refused "
 			    "our request (%lld)", c->server_name,
 			    (long long)number);
@@ -348,10 +163,8 @@ take_response(struct forward *f, struct buf *out, struct err *e)
 	if (json_object(v[0].raw, rnames, r, 3) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with a "
 		    "result that names a member twice", c->server_name);
-	if (r[0].type == JSON_STRING && !span_is(r[0].raw, "\"complete\"") &&
-	    !c->modern)
-		return err_set(e, ERR_UPSTREAM, "server \"%s\" asks for input "
-		    "that this client's revision cannot give", c->server_name);
+	if (c->modern && span_is(r[0].raw, "\"input_required\""))
+		return held_seal_result(f, v[0].raw, out, e);
 	if (!c->modern || (r[0].type != JSON_NONE &&
 	    (r[1].type != JSON_NONE || !span_is(c->msg.method, "resources/read"))))
 		return buf_add_span(out, v[0].raw);
@@ -373,6 +186,97 @@ take_response(struct forward *f, struct buf *out, struct err *e)
 	return buf_add_char(out, '}');
 }
 
+/* Does the answer ask a legacy client for something? Its result, then. */
+static bool
+wants_input(struct forward *f, struct span *result)
+{
+	static const char *const names[] = { "result" };
+	static const char *const rnames[] = { "resultType" };
+	struct json_value v, type;
+
+	if (f->c->modern || f->up.session.era != ERA_MODERN ||
+	    json_object(buf_span(&f->c->mcp->response), names, &v, 1) != JSON_OK ||
+	    v.type != JSON_OBJECT ||
+	    json_object(v.raw, rnames, &type, 1) != JSON_OK)
+		return false;
+	*result = v.raw;
+	return span_is(type.raw, "\"input_required\"");
+}
+
+/* The call, and as many rounds of questions as it takes. */
+static int
+call_in_rounds(struct forward *f, struct err *e)
+{
+	struct mcp *m = f->c->mcp;
+	struct span result;
+	int round, rc = call_with_retry(f, e);
+
+	for (round = 0; rc == 0 && wants_input(f, &result); round++) {
+		if (round == ROUNDS_MAX)
+			return err_set(e, ERR_UPSTREAM, "server \"%s\" asked for "
+			    "input %d times", f->target.name, ROUNDS_MAX);
+		if (ask_input(f, result, e) < 0)
+			return -1;
+		f->up.id = slot_next_call(m->shm);
+		f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
+		f->up.extra_fd = -1;
+		buf_reset(&m->response, 1 << 20);
+		rc = call_with_retry(f, e);
+	}
+	return rc;
+}
+
+/*
+ * A modern client's retry: what it brings along for the server, or the call
+ * that is held for it. 1: held, *st says where; 0: an ordinary call; -1.
+ */
+static int
+read_retry(struct forward *f, struct state *st, struct err *e)
+{
+	static const char *const names[] = { "requestState", "inputResponses" };
+	struct mcp_call *c = f->c;
+	struct state_scope scope = forward_scope(f);
+	struct json_value v[2];
+	struct span text;
+
+	if (!c->modern ||
+	    json_object(c->msg.params.raw, names, v, 2) != JSON_OK)
+		return 0;
+	if (v[1].type == JSON_OBJECT)
+		f->input_responses = v[1].raw;
+	else if (v[1].type != JSON_NONE)
+		return err_set(e, ERR_PARAMS,
+		    "params.inputResponses must be an object");
+	if (v[0].type == JSON_NONE)
+		return 0;
+	if (!json_string_plain(v[0], &text))
+		return err_set(e, ERR_PARAMS,
+		    "params.requestState must be a string of ours");
+	if (state_open(c->mcp->mem, text, &scope, c->wall_us / 1000000, st,
+	    e) < 0)
+		return -1;
+	if (st->kind == STATE_HELD)
+		return 1;
+	f->request_state = st->inner;
+	return 0;
+}
+
+static int
+resume(struct forward *f, const struct state *st, struct buf *out,
+    struct err *e)
+{
+	struct mcp_call *c = f->c;
+	int64_t start = clock_mono_us();
+	int rc;
+
+	slot_state(c->mcp->shm, SLOT_CALLING);
+	mcp_unpin(c);
+	rc = held_resume(f, st, f->input_responses, out, e);
+	c->upstream_us = clock_mono_us() - start;
+	slot_state(c->mcp->shm, SLOT_WRITING);
+	return rc;
+}
+
 /* Permission is given; limits, breaker and audit decide now. Unpins. */
 static int
 forward(struct forward *f, struct buf *out, struct err *e)
@@ -385,10 +289,15 @@ forward(struct forward *f, struct buf *out, struct err *e)
 		.timeout_ms = m->conf.breaker_timeout_ms,
 		.half_open_max = (uint32_t)m->conf.breaker_half_open };
 	int64_t wait_ms = 0, start;
+	struct state st;
 	int rc;
 
 	if (audit_ready(&m->audit, m->conf.audit_on_failure, e) < 0)
 		return -1;
+	c->call_id = slot_next_call(m->shm);
+	prepare(f, s);
+	if ((rc = read_retry(f, &st, e)) != 0)
+		return rc < 0 ? -1 : resume(f, &st, out, e);
 	if (!breaker_allow(shm_health(m->shm, s->health), &rules,
 	    clock_mono_ms(), &wait_ms)) {
 		shm_count_in(shm_self(m->shm), C_BREAKER_REFUSED, 1);
@@ -401,18 +310,21 @@ forward(struct forward *f, struct buf *out, struct err *e)
 		breaker_forget(shm_health(m->shm, s->health));
 		return -1;
 	}
-	c->call_id = slot_next_call(m->shm);
-	prepare(f, s);
 	slot_fill(f);
 	slot_state(m->shm, SLOT_CALLING);
 	mcp_unpin(c);
 	start = clock_mono_us();
-	rc = call_with_retry(f, e);
+	rc = call_in_rounds(f, e);
 	c->upstream_us = clock_mono_us() - start;
 	report_outcome(f, rc, e, &rules);
 	slot_request_clear(m->shm);
 	slot_state(m->shm, SLOT_WRITING);
-	return rc < 0 ? -1 : take_response(f, out, e);
+	if (f->held) {
+		held_finish(f, rc, e);
+		c->released = true;
+		return 0;
+	}
+	return rc < 0 ? -1 : forward_take_response(f, out, e);
 }
 
 static struct span
@@ -495,6 +407,9 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 	f.member = "name";
 	f.own = quoted(c, own);
 	f.up.name = arena_dup(c->mcp->mem, own);
+	if (kind == ITEM_TOOL && mcp_param_headers(c, cat_span(c->catalog,
+	    cat_item(c->catalog, item)->raw), &f.param_headers, e) < 0)
+		return -1;
 	return forward(&f, out, e);
 }
 
@@ -552,8 +467,8 @@ find_resource(struct mcp_call *c, struct span uri, struct span *own)
 	return CAT_NONE;
 }
 
-static int
-resource_decision(struct mcp_call *c, struct span uri, struct span *own,
+int
+mcp_resource_decision(struct mcp_call *c, struct span uri, struct span *own,
     struct err *e)
 {
 	uint32_t server = find_resource(c, uri, own);
@@ -578,7 +493,7 @@ mcp_m_read_resource(struct mcp_call *c, struct buf *out, struct err *e)
 	if (rc <= 0)
 		return rc < 0 ? -1 :
 		    err_set(e, ERR_PARAMS, "params.uri is missing");
-	if (resource_decision(c, uri, &own, e) < 0)
+	if (mcp_resource_decision(c, uri, &own, e) < 0)
 		return -1;
 	memset(&f, 0, sizeof(f));
 	f.c = c;
@@ -623,7 +538,7 @@ mcp_m_complete(struct mcp_call *c, struct buf *out, struct err *e)
 		span_copy(c->object, sizeof(c->object), own);
 		if (!mcp_may(c, c->server, ITEM_PROMPT, own, item, true))
 			return denied(c, text, e);
-	} else if (resource_decision(c, text, &own, e) < 0)
+	} else if (mcp_resource_decision(c, text, &own, e) < 0)
 		return -1;
 	memset(&f, 0, sizeof(f));
 	f.c = c;

@@ -12,6 +12,7 @@
 #include "net/http_head.h"
 #include "net/http_reply.h"
 #include "shm/shm.h"
+#include "shm/stream.h"
 
 struct mcp;
 
@@ -26,7 +27,13 @@ struct mcp_http {			/* one HTTP request, borrowed */
 	 * reply was sent: a held call (ask.c) goes on without it. Neither reply
 	 * nor client_fd may be touched afterwards. */
 	void		(*release)(void *arg);
-	void		*release_arg;
+	void		*release_arg;	/* of the two below as well */
+	uint64_t	 connection;	/* the keeper's id of it */
+	/* Gives the connection to the keeper for good: a stream whose head is
+	 * out. -1: it cannot be, close it. */
+	int		(*hand_over)(void *arg, const struct stream_info *);
+	/* The stream with this id must end. */
+	void		(*end_stream)(void *arg, uint64_t id);
 };
 
 /* Per process. audit_fd: write end of the audit pipe. */
@@ -37,6 +44,13 @@ void	mcp_free(struct mcp **);
 const struct conf *mcp_refresh(struct mcp *);
 /* Answers completely. Returns 0, or -1 when the connection must be closed. */
 int	mcp_serve(struct mcp *, const struct mcp_http *);
+/*
+ * Looks at a stream again after a snapshot has changed. 1: *events holds what
+ * is to be written to it; 0: nothing; -1: it must end, its owner may no longer
+ * have it. *info is brought up to date.
+ */
+int	mcp_stream_recheck(struct mcp *, struct stream_info *,
+	    struct buf *events);
 /* Between requests, now and then: closes idle upstream connections. */
 void	mcp_idle(struct mcp *);
 

@@ -15,6 +15,7 @@
 #include "policy/rbac.h"
 #include "shm/gen.h"
 #include "shm/slot.h"
+#include "shm/stream.h"
 #include "upstream/upstream.h"
 
 #define MCP_LATEST_LEGACY	20251125u
@@ -28,6 +29,7 @@ struct visible {
 	uint32_t	user, kind, server;	/* server: CAT_NONE all */
 	uint32_t	n, cap;
 	uint64_t	used_at;
+	uint64_t	hash;		/* of what is listed; 0: not made yet */
 	uint32_t	*item;
 };
 
@@ -65,6 +67,7 @@ struct mcp_call {
 	uint32_t	 revision;	/* 20251125 */
 	bool		 has_session;
 	struct session	 session;
+	bool		 in_batch;
 	bool		 may_stream;	/* Accept lists text/event-stream */
 
 	/* pinned: valid until mcp_unpin() */
@@ -90,8 +93,12 @@ struct mcp_call {
 	char		 trace_id[36];
 	int64_t		 start_us, wall_us, upstream_us;
 	uint64_t	 call_id;
-	bool		 audited;
+	bool		 released;	/* answered and given away (held.c) */
 	bool		 response_error;	/* the upstream's answer is an error */
+	/* an event stream that the keeper takes over (stream.c); NULL: none */
+	struct stream_info *stream;
+	struct span	 stream_first;	/* its first events */
+	bool		 stream_ends;	/* there is nothing to wait for */
 	int		 rpc_code;
 	struct err	 err;
 };
@@ -124,10 +131,20 @@ int	mcp_limit(struct mcp_call *, struct err *);
 const struct visible *mcp_visible(struct mcp_call *, enum item_kind,
 	    uint32_t server);
 uint32_t mcp_policy_server(struct mcp_call *, const struct cat_server *);
+/* Of the whole list as this caller sees it; changes when it does. */
+uint64_t mcp_visible_hash(struct mcp_call *, enum item_kind, uint32_t server);
+/* By its stable id; POL_NONE. */
+uint32_t mcp_server_by_id(const struct pol_head *, int64_t server_id);
+
+/* forward.c: whose resource is it, and may the caller read it? */
+int	mcp_resource_decision(struct mcp_call *, struct span uri,
+	    struct span *own, struct err *);
 
 /* handlers: fill reply->body with the result object, or -1 with err */
 typedef int (*mcp_handler)(struct mcp_call *, struct buf *result, struct err *);
 int	mcp_m_initialize(struct mcp_call *, struct buf *, struct err *);
+/* enum session_cap bits of a ClientCapabilities object */
+uint32_t mcp_caps_of_json(struct json_value);
 int	mcp_m_discover(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_empty(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_list_tools(struct mcp_call *, struct buf *, struct err *);
@@ -140,6 +157,34 @@ int	mcp_m_get_prompt(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_complete(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_cancelled(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_ignored(struct mcp_call *, struct buf *, struct err *);
+
+/* m_session.c */
+int	mcp_m_set_level(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_subscribe(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_unsubscribe(struct mcp_call *, struct buf *, struct err *);
+int	mcp_session_delete(struct mcp_call *, struct err *);
+/* A resource that somebody subscribes to, copied out of the snapshots. */
+struct mcp_watched {
+	struct upstream_target target;
+	struct span	own, text;	/* URI: the server's, the client's */
+	bool		declared;	/* the server can be subscribed to */
+};
+/* Finds and decides; does not block. The call's server is set to it. */
+int	mcp_watch_find(struct mcp_call *, struct span uri, struct mcp_watched *,
+	    struct err *);
+/* resources/subscribe or unsubscribe on the session that all share, if the
+ * server is of the legacy era. Blocks: nothing is pinned. */
+int	mcp_watch_tell(struct mcp_call *, const struct mcp_watched *,
+	    const char *method, struct err *);
+int	mcp_watch_add(struct mcp_call *, const struct mcp_watched *,
+	    uint64_t owner, uint32_t kind, int64_t expires, struct err *);
+
+/* stream.c */
+int	mcp_m_listen(struct mcp_call *, struct buf *, struct err *);
+/* GET and DELETE. */
+int	mcp_bodyless(struct mcp_call *, struct err *);
+/* Sends the head and gives the connection away, or the error. */
+int	mcp_stream_answer(struct mcp_call *);
 
 /* trail.c */
 int	mcp_trail(struct mcp_call *, struct err *);

@@ -24,9 +24,11 @@ server_info(struct json_out *j, const char *name)
 }
 
 static void
-capability(struct json_out *j, const char *name)
+capability(struct json_out *j, const char *name, bool changes)
 {
 	json_object_begin(j, name);
+	if (changes)
+		json_put_bool(j, "listChanged", true);
 	json_object_end(j);
 }
 
@@ -35,11 +37,14 @@ static void
 capabilities(struct mcp_call *c, struct json_out *j)
 {
 	json_object_begin(j, "capabilities");
-	capability(j, "tools");
-	capability(j, "resources");
-	capability(j, "prompts");
-	capability(j, "completions");
-	capability(j, "logging");
+	capability(j, "tools", true);
+	json_object_begin(j, "resources");
+	json_put_bool(j, "subscribe", true);
+	json_put_bool(j, "listChanged", true);
+	json_object_end(j);
+	capability(j, "prompts", true);
+	capability(j, "completions", false);
+	capability(j, "logging", false);
 	json_object_end(j);
 }
 
@@ -87,11 +92,12 @@ instructions(struct mcp_call *c, struct json_out *j)
 	buf_free(&text);
 }
 
-static uint32_t
-session_caps(struct json_value caps)
+uint32_t
+mcp_caps_of_json(struct json_value caps)
 {
 	static const char *const names[] = { "sampling", "elicitation", "roots" };
-	struct json_value v[3];
+	static const char *const enames[] = { "url" };
+	struct json_value v[3], url;
 	uint32_t r = 0;
 
 	if (caps.type != JSON_OBJECT ||
@@ -99,8 +105,12 @@ session_caps(struct json_value caps)
 		return 0;
 	if (v[0].type == JSON_OBJECT)
 		r |= SESSION_CAP_SAMPLING;
-	if (v[1].type == JSON_OBJECT)
+	if (v[1].type == JSON_OBJECT) {
 		r |= SESSION_CAP_ELICITATION;
+		if (json_object(v[1].raw, enames, &url, 1) == JSON_OK &&
+		    url.type == JSON_OBJECT)
+			r |= SESSION_CAP_ELICITATION_URL;
+	}
 	if (v[2].type == JSON_OBJECT)
 		r |= SESSION_CAP_ROOTS;
 	return r;
@@ -130,7 +140,7 @@ mcp_m_initialize(struct mcp_call *c, struct buf *out, struct err *e)
 	    c->mcp->conf.session_lifetime_ms / 1000;
 	c->session.user_id = c->who.user_id;
 	c->session.revision = c->revision;
-	c->session.caps = session_caps(v[1]);
+	c->session.caps = mcp_caps_of_json(v[1]);
 	session_seal(&c->session, mcp_endpoint(c), id);
 	http_reply_header(c->http->reply, "Mcp-Session-Id", id);
 	json_out_init(&j, out);

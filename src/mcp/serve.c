@@ -4,7 +4,7 @@
  * origin -> identity -> HTTP rules -> decode -> era -> session -> method ->
  * audit -> answer. The audit record is written before the answer leaves.
  */
-#include "mcp/mcp_int.h"
+#include "mcp/forward_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +14,8 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "net/sse.h"
+
+#define BATCH_MAX 100
 
 struct method {
 	const char	*name;
@@ -78,6 +80,7 @@ mcp_refresh(struct mcp *m)
 	shm_unpin(m->shm, SNAP_CONF);
 	auth_init(m->conf.token_secret, m->conf.token_issuer);
 	session_init(m->conf.token_secret);
+	state_init(m->conf.token_secret);
 	log_set_level((enum log_level)m->conf.log_level);
 	if (m->conf.node[0] != '\0')
 		span_copy(m->node, sizeof(m->node), span_str(m->conf.node));
@@ -113,11 +116,8 @@ error_data(struct mcp_call *c, struct json_out *j)
 
 		json_object_begin(j, "data");
 		json_array_begin(j, "supported");
-		json_put_str(j, NULL, "2026-07-28");
-		json_put_str(j, NULL, "2025-11-25");
-		json_put_str(j, NULL, "2025-06-18");
-		json_put_str(j, NULL, "2025-03-26");
-		json_put_str(j, NULL, "2024-11-05");
+		/* of this era; the others are negotiated by initialize */
+		json_put_str(j, NULL, mcp_revision_text(MCP_MODERN));
 		json_array_end(j);
 		json_string_plain(c->msg.m_version, &v);
 		json_put_string(j, "requested", v);
@@ -155,7 +155,7 @@ write_error(struct mcp_call *c)
 	if (c->err.code == ERR_UNAUTHENTICATED)
 		http_reply_header(r, "WWW-Authenticate", "Bearer");
 	if (c->err.code == ERR_HTTPMETHOD)
-		http_reply_header(r, "Allow", "POST, OPTIONS");
+		http_reply_header(r, "Allow", "POST, GET, DELETE, OPTIONS");
 	if (c->err.retry_after_s > 0) {
 		snprintf(seconds, sizeof(seconds), "%d", c->err.retry_after_s);
 		http_reply_header(r, "Retry-After", seconds);
@@ -168,16 +168,18 @@ http_rules(struct mcp_call *c, struct err *e)
 	const struct http_head *h = c->http->head;
 	struct span accept = h->known[HTTP_H_ACCEPT];
 
+	if (h->method == HTTP_GET || h->method == HTTP_DELETE)
+		return 0;		/* mcp_bodyless() has its own */
 	if (h->method != HTTP_POST)
-		return err_set(e, ERR_HTTPMETHOD,
-		    "Method Not Allowed: this endpoint takes POST");
+		return err_set(e, ERR_HTTPMETHOD, "Method Not Allowed: this "
+		    "endpoint takes POST, GET and DELETE");
 	if (!http_media_is(h->known[HTTP_H_CONTENT_TYPE], "application/json"))
 		return err_set(e, ERR_MEDIATYPE, "Unsupported Media Type: "
 		    "Content-Type must be application/json");
 	if (accept.p != NULL && !http_accepts(accept, "application/json"))
 		return err_set(e, ERR_ACCEPT, "Not Acceptable: Client must "
 		    "accept both application/json and text/event-stream");
-	c->may_stream = accept.p != NULL &&
+	c->may_stream = accept.p != NULL && !c->in_batch &&
 	    http_list_has(accept, "text/event-stream");
 	return 0;
 }
@@ -253,12 +255,20 @@ run(struct mcp_call *c, struct err *e)
 		return -1;
 	mcp_cors_headers(c, false);
 	if (mcp_pin(c, e) < 0 || mcp_authenticate(c, e) < 0 ||
-	    http_rules(c, e) < 0 || bind_server(c, e) < 0 ||
-	    mcp_decode(c->http->body, &c->msg, e) < 0 ||
+	    http_rules(c, e) < 0 || bind_server(c, e) < 0)
+		return -1;
+	if (c->http->head->method != HTTP_POST)
+		return mcp_bodyless(c, e);
+	if (mcp_decode(c->http->body, &c->msg, e) < 0 ||
 	    mcp_classify(c, e) < 0 || mcp_check_session(c, e) < 0)
 		return -1;
+	if (c->in_batch && (span_is(c->msg.method, "initialize") ||
+	    c->revision != 20250326))
+		return err_set(e, ERR_BADREQ, span_is(c->msg.method,
+		    "initialize") ? "initialize must not stand in a batch" :
+		    "Batches exist in revision 2025-03-26 only");
 	if (c->msg.is_response)
-		return 0;
+		return ask_take_response(c, e);
 	return run_method(c, e);
 }
 
@@ -293,6 +303,8 @@ answer(struct mcp_call *c)
 {
 	struct http_reply *r = c->http->reply;
 
+	if (c->stream != NULL)
+		return mcp_stream_answer(c);
 	if (r->streaming) {
 		buf_reset(&c->mcp->event, 1 << 20);
 		sse_write(&c->mcp->event, span_make(NULL, 0),
@@ -306,7 +318,7 @@ answer(struct mcp_call *c)
 			r->status = 202;
 			r->content_type = NULL;
 			buf_reset(&r->body, 1 << 20);
-		} else
+		} else if (c->http->head->method != HTTP_DELETE)
 			r->content_type = "application/json";
 	}
 	return http_reply_send(r);
@@ -322,37 +334,127 @@ preflight(struct mcp_call *c)
 		return http_reply_send(r);
 	}
 	mcp_cors_headers(c, true);
-	http_reply_header(r, "Allow", "POST, OPTIONS");
+	http_reply_header(r, "Allow", "POST, GET, DELETE, OPTIONS");
 	r->status = 204;
 	return http_reply_send(r);
+}
+
+static void
+begin(struct mcp_call *c, struct mcp *m, const struct mcp_http *http)
+{
+	memset(c, 0, sizeof(*c));
+	c->mcp = m;
+	c->http = http;
+	c->server = POL_NONE;
+	c->decision = AUDIT_UNAUTHENTICATED;
+	c->start_us = clock_mono_us();
+	c->wall_us = clock_wall_us();
+	arena_reset(m->mem);
+}
+
+/* One message to its body and its audit record; the answer waits for both. */
+static void
+process(struct mcp_call *c)
+{
+	struct mcp *m = c->mcp;
+	struct err audit_err;
+
+	set_trace(c);
+	if (run(c, &c->err) < 0)
+		write_error(c);
+	mcp_unpin(c);
+	if (c->released)
+		return;			/* held.c has answered and recorded */
+	if (mcp_trail(c, &audit_err) < 0 &&
+	    m->conf.audit_on_failure == AUDIT_FAIL_DENY) {
+		/* what happened stays unsaid: no answer without its record */
+		c->err = audit_err;
+		write_error(c);
+	}
+	shm_latency_add(shm_self(m->shm), clock_mono_us() - c->start_us);
+}
+
+/* ---- batches: revision 2025-03-26 only ------------------------------------- */
+
+/* Each message of a batch has a request of its own, with a body of its own. */
+static void
+batch_message(struct mcp *m, const struct mcp_http *outer, struct span message,
+    struct http_reply *reply, struct buf *out)
+{
+	struct mcp_http http = *outer;
+	struct mcp_call c;
+
+	http_reply_start(reply, -1, 0);
+	http.body = message;
+	http.reply = reply;
+	begin(&c, m, &http);
+	c.in_batch = true;
+	process(&c);
+	if (reply->body.n == 0 || (c.err.code == ERR_NONE &&
+	    (c.msg.is_notification || c.msg.is_response)))
+		return;
+	buf_add_char(out, out->n == 0 ? '[' : ',');
+	buf_add_span(out, buf_span(&reply->body));
+}
+
+static int
+serve_batch(struct mcp *m, const struct mcp_http *http, struct json_value array)
+{
+	struct http_reply inner, *r = http->reply;
+	struct json_value one;
+	struct buf out;
+	size_t pos = 0;
+
+	http_reply_init(&inner, (size_t)m->conf.result_max);
+	buf_init(&out, (size_t)m->conf.result_max);
+	while (json_next_element(array.raw, &pos, &one))
+		batch_message(m, http, one.raw, &inner, &out);
+	r->status = out.n == 0 ? 202 : 200;
+	if (out.n > 0) {
+		buf_add_char(&out, ']');
+		r->content_type = "application/json";
+		buf_add_span(&r->body, buf_span(&out));
+	}
+	buf_free(&out);
+	http_reply_free(&inner);
+	return http_reply_send(r);
+}
+
+/* An array whose messages may be served one by one? Anything else goes the
+ * ordinary way, which says what is wrong with it. */
+static bool
+is_batch(const struct mcp_http *http, struct json_value *array)
+{
+	struct span version = http->head->known[HTTP_H_MCP_VERSION];
+	struct json_value one;
+	size_t pos = 0, n = 0;
+
+	while (n < http->body.n && strchr(" \t\r\n", http->body.p[n]) != NULL)
+		n++;
+	if (n == http->body.n || http->body.p[n] != '[' ||
+	    http->head->method != HTTP_POST ||
+	    (version.p != NULL && !span_is(version, "2025-03-26")) ||
+	    json_check(http->body, array, NULL) != JSON_OK)
+		return false;
+	for (n = 0; json_next_element(array->raw, &pos, &one); n++)
+		if (one.type != JSON_OBJECT || n == BATCH_MAX ||
+		    memmem(one.raw.p, one.raw.n, META_PREFIX "protocolVersion",
+		    sizeof(META_PREFIX "protocolVersion") - 1) != NULL)
+			return false;
+	return n > 0;
 }
 
 int
 mcp_serve(struct mcp *m, const struct mcp_http *http)
 {
+	struct json_value array;
 	struct mcp_call c;
-	struct err audit_err;
 
-	memset(&c, 0, sizeof(c));
-	c.mcp = m;
-	c.http = http;
-	c.server = POL_NONE;
-	c.decision = AUDIT_UNAUTHENTICATED;
-	c.start_us = clock_mono_us();
-	c.wall_us = clock_wall_us();
-	arena_reset(m->mem);
+	begin(&c, m, http);
 	if (http->head->method == HTTP_OPTIONS)
 		return preflight(&c);
-	set_trace(&c);
-	if (run(&c, &c.err) < 0)
-		write_error(&c);
-	mcp_unpin(&c);
-	if (mcp_trail(&c, &audit_err) < 0 &&
-	    m->conf.audit_on_failure == AUDIT_FAIL_DENY) {
-		/* what happened stays unsaid: no answer without its record */
-		c.err = audit_err;
-		write_error(&c);
-	}
-	shm_latency_add(shm_self(m->shm), clock_mono_us() - c.start_us);
-	return answer(&c);
+	if (is_batch(http, &array))
+		return serve_batch(m, http, array);
+	process(&c);
+	return c.released ? 0 : answer(&c);
 }

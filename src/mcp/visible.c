@@ -7,6 +7,19 @@
  */
 #include "mcp/mcp_int.h"
 
+#include "base/hash.h"
+
+uint32_t
+mcp_server_by_id(const struct pol_head *p, int64_t server_id)
+{
+	uint32_t i;
+
+	for (i = 0; i < p->servers.n; i++)
+		if (pol_server(p, i)->id == server_id)
+			return i;
+	return POL_NONE;
+}
+
 uint32_t
 mcp_policy_server(struct mcp_call *c, const struct cat_server *s)
 {
@@ -57,8 +70,8 @@ fill(struct mcp_call *c, struct visible *v)
 	}
 }
 
-const struct visible *
-mcp_visible(struct mcp_call *c, enum item_kind kind, uint32_t server)
+static struct visible *
+find(struct mcp_call *c, enum item_kind kind, uint32_t server)
 {
 	struct mcp *m = c->mcp;
 	struct visible *v, *oldest = &m->visible[0];
@@ -83,7 +96,35 @@ mcp_visible(struct mcp_call *c, enum item_kind kind, uint32_t server)
 	v->user = c->who.user;
 	v->kind = kind;
 	v->server = server;
+	v->hash = 0;
 	fill(c, v);
 	v->used_at = m->visible_clock;
 	return v;
+}
+
+const struct visible *
+mcp_visible(struct mcp_call *c, enum item_kind kind, uint32_t server)
+{
+	return find(c, kind, server);
+}
+
+uint64_t
+mcp_visible_hash(struct mcp_call *c, enum item_kind kind, uint32_t server)
+{
+	struct visible *v = find(c, kind, server);
+	uint64_t h = hash_mix((uint64_t)kind + 1);
+	uint32_t i;
+
+	if (v->hash != 0)
+		return v->hash;
+	for (i = 0; i < v->n; i++) {
+		const struct cat_item *it = cat_item(c->catalog, v->item[i]);
+		struct span raw = cat_span(c->catalog, it->raw);
+		struct span name = cat_span(c->catalog, it->exposed);
+
+		h = hash_bytes(h, name.p, name.n);
+		h = hash_bytes(h, raw.p, raw.n);
+	}
+	v->hash = h | 1;
+	return v->hash;
 }

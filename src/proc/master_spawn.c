@@ -75,7 +75,8 @@ child_main(struct proc *p, enum shm_kind kind, uint32_t slot)
 	case KIND_AUDITOR:
 		return auditor_main(&p->shm, slot, p->audit_pipe[0]);
 	case KIND_STDIOD:
-		return stdiod_main(&p->shm, slot, p->stdio_fd);
+		return stdiod_main(&p->shm, slot, p->stdio_fd,
+		    p->lanes.back[1]);
 	case KIND_CONTROL:
 		return worker_main(p, slot, LANE_CONTROL);
 	case KIND_WORKER:

@@ -505,6 +505,11 @@ probe_ended(struct poller *p, struct known *k)
 		count_items(p, k);
 		p->changed = true;
 	}
+	/* It was away and is back: no need to wait for the circuit's time. A
+	 * server that answers us but fails calls keeps its open circuit. */
+	if (ok && health_of(p, k) != NULL &&
+	    atomic_load(&health_of(p, k)->status) == HEALTH_UNREACHABLE)
+		breaker_reset(health_of(p, k));
 	set_status(p, k, ok ? HEALTH_HEALTHY : HEALTH_UNREACHABLE, why);
 	/* came back: what it lists may have changed meanwhile */
 	if (ok && !full && k->retry_ms > 0)

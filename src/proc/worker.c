@@ -32,6 +32,7 @@ struct worker {
 	struct conn	 conn;
 	struct http_reply reply;
 	struct http_head head;
+	struct buf	 events;	/* of a stream that was looked at */
 	uint64_t	 served;
 	bool		 released;	/* the connection is no longer ours */
 };
@@ -156,6 +157,87 @@ release(void *arg)
 	w->released = true;
 }
 
+/* One message back, with what belongs to it. */
+static int
+send_back(struct worker *w, uint64_t id, enum lane_what what,
+    struct span first, struct span second)
+{
+	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
+	struct lane_back b;
+
+	memset(&b, 0, sizeof(b));
+	b.id = id;
+	b.what = what;
+	b.bytes = (uint32_t)(first.n + second.n);
+	if (b.bytes > LANE_BYTES_MAX)
+		return -1;
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), first.p, first.n);
+	if (second.n > 0)
+		memcpy(message + sizeof(b) + first.n, second.p, second.n);
+	return fdpass_send(w->proc->lanes.back[1], message,
+	    sizeof(b) + b.bytes, -1, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* mcp_http.hand_over: an event stream is the keeper's from now on. A keeper
+ * that was started meanwhile does not know the connection: the client comes
+ * again. */
+static int
+hand_over(void *arg, const struct stream_info *info)
+{
+	struct worker *w = arg;
+
+	if (draining(w) || w->conn.id >> 48 != (atomic_load(
+	    &shm_ctl(w->shm)->keeper_spawn) & 0xffff) ||
+	    send_back(w, w->conn.id, LANE_STREAM,
+	    span_make((const char *)info, sizeof(*info)),
+	    span_make(NULL, 0)) < 0)
+		return -1;
+	close(w->conn.fd);
+	w->conn.fd = -1;
+	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
+	    memory_order_relaxed);
+	w->released = true;
+	return 0;
+}
+
+/* mcp_http.end_stream */
+static void
+end_stream(void *arg, uint64_t id)
+{
+	if (send_back(arg, id, LANE_CLOSED, SPAN_LIT(""), SPAN_LIT("")) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
+/* LANE_RECHECK: may its owner still have it, and have his lists changed? */
+static void
+recheck(struct worker *w, const char *bytes, size_t n)
+{
+	struct stream_info info;
+	struct lane_push p;
+	uint64_t id;
+
+	if (n != sizeof(info))
+		die_bug(__FILE__, __LINE__, "length of a stream's description");
+	memcpy(&info, bytes, sizeof(info));
+	id = info.id;
+	mcp_refresh(w->mcp);
+	slot_state(w->shm, SLOT_READING);
+	if (mcp_stream_recheck(w->mcp, &info, &w->events) < 0) {
+		end_stream(w, id);
+		return;
+	}
+	memset(&p, 0, sizeof(p));
+	p.policy = info.policy;
+	p.catalog = info.catalog;
+	memcpy(p.list, info.list, sizeof(p.list));
+	p.user = info.user;
+	p.is_recheck = 1;
+	if (send_back(w, id, LANE_PUSH, span_make((const char *)&p, sizeof(p)),
+	    buf_span(&w->events)) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
 /* ---- one request -------------------------------------------------------------- */
 
 /* The client's address: the peer's, or what a trusted proxy says. */
@@ -202,7 +284,9 @@ route(struct worker *w, const struct conf *conf, struct span body)
 {
 	struct mcp_http m = { .head = &w->head, .body = body,
 	    .client_fd = w->conn.fd, .reply = &w->reply,
-	    .release = release, .release_arg = w };
+	    .release = release, .release_arg = w,
+	    .connection = w->conn.id, .hand_over = hand_over,
+	    .end_stream = end_stream };
 	char client[64];
 	struct err e;
 
@@ -321,13 +405,19 @@ take(struct worker *w, const char *message, ssize_t n, int fd)
 	struct shm_slot *self = shm_self(w->shm);
 	struct lane_luggage l;
 
+	if (n >= (ssize_t)sizeof(l)) {
+		memcpy(&l, message, sizeof(l));
+		if (l.job == LANE_RECHECK && fd < 0) {
+			recheck(w, message + sizeof(l), (size_t)n - sizeof(l));
+			return;
+		}
+	}
 	if (fd < 0 || n < (ssize_t)sizeof(l)) {
 		log_error("a hand-over came without its connection");
 		if (fd >= 0)
 			close(fd);
 		return;
 	}
-	memcpy(&l, message, sizeof(l));
 	atomic_store_explicit(&self->connection, l.id, memory_order_relaxed);
 	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
 	    (size_t)n - sizeof(l));
@@ -385,9 +475,11 @@ worker_main(struct proc *p, uint32_t slot, enum lane_kind lane)
 	w.lane = lane;
 	w.mcp = mcp_new(&p->shm, p->audit_pipe[1], p->stdio_path);
 	http_reply_init(&w.reply, 1u << 30);
+	buf_init(&w.events, LANE_BYTES_MAX / 2);
 	loop(&w);
 	slot_state(w.shm, SLOT_EXITING);
 	mcp_free(&w.mcp);
 	http_reply_free(&w.reply);
+	buf_free(&w.events);
 	return 0;
 }

@@ -115,6 +115,8 @@ ready(struct stdiod *sd, struct process *p, enum sess_era era,
 	if (era == ERA_LEGACY)
 		process_send(sd, p, SPAN_LIT("{\"jsonrpc\":\"2.0\","
 		    "\"method\":\"notifications/initialized\"}"));
+	if (p->state == PROCESS_READY)
+		subscribe_ready(sd, p);
 	while (p->state == PROCESS_READY &&
 	    (c = TAILQ_FIRST(&srv->waiting)) != NULL) {
 		if (c->is_open)
@@ -250,6 +252,10 @@ notification(struct stdiod *sd, struct process *p, const struct mux_message *m)
 {
 	struct call *c = call_of(sd, p, m);
 
+	if (span_is(m->method, "notifications/resources/updated")) {
+		subscribe_updated(sd, p, m);
+		return;
+	}
 	if (c == NULL && !m->has_call && p->n_pending == 1 &&
 	    !span_is(m->method, "notifications/progress") &&
 	    !span_is(m->method, "notifications/cancelled"))
@@ -275,7 +281,7 @@ route_message(struct stdiod *sd, struct process *p,
 			handshake_answer(sd, p, m);
 		else if ((c = call_of(sd, p, m)) != NULL)
 			client_response(sd, c, m->text);
-		else
+		else if (!m->has_call || !subscribe_is_own(sd, m->call))
 			drop(p, DROPPED_STRAY);
 		break;
 	case MUX_REQUEST:

@@ -158,6 +158,10 @@ check_idle(struct stdiod *sd, struct process *p)
 		    "it is ended", p->name, STALL_MS / 1000);
 		process_close(sd, p, true);
 	} else if (sd->now_ms - p->used_ms >= sd->settings.idle_ms) {
+		if (subscribe_is_watched(sd, p->server_id)) {
+			p->used_ms = sd->now_ms;
+			return;
+		}
 		log_info("server \"%s\" is idle and is ended", p->name);
 		process_close(sd, p, true);
 	}
@@ -361,8 +365,10 @@ loop(struct stdiod *sd)
 		if (sd->now_ms >= next_tick) {
 			next_tick = sd->now_ms + TICK_MS;
 			stdiod_settings_refresh(sd);
-			if (!sd->is_stopping)
+			if (!sd->is_stopping) {
 				server_refresh_all(sd);
+				subscribe_tick(sd);
+			}
 			source_events(sd, &sd->listener, EPOLLIN);
 			sd->listener_paused = false;
 		}
@@ -388,13 +394,14 @@ stdiod_close(struct stdiod *sd)
 }
 
 int
-stdiod_main(struct shm *shm, uint32_t slot, int listen_fd)
+stdiod_main(struct shm *shm, uint32_t slot, int listen_fd, int event_fd)
 {
 	struct stdiod *sd = xcalloc(1, sizeof(*sd));
 	struct rlimit rl;
 
 	shm_protect(shm, KIND_STDIOD, slot);
 	sd->shm = shm;
+	sd->event_fd = event_fd;
 	sd->now_ms = clock_mono_ms();
 	TAILQ_INIT(&sd->clients);
 	TAILQ_INIT(&sd->dead_clients);

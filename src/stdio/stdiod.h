@@ -14,8 +14,9 @@
 
 #include "shm/shm.h"
 
-/* Main loop; listen_fd is the UNIX stream listener made by the master.
+/* Main loop; listen_fd is the UNIX stream listener made by the master,
+ * event_fd the way to the keeper (-1: none) for updates of resources.
  * Returns at SIGTERM when all servers have ended (at most drain_ms). */
-int	stdiod_main(struct shm *, uint32_t slot, int listen_fd);
+int	stdiod_main(struct shm *, uint32_t slot, int listen_fd, int event_fd);
 
 #endif

@@ -94,6 +94,8 @@ struct process {
 	enum sess_era	era;
 	char		version[16];
 	struct buf	result;		/* of the handshake, raw */
+	uint64_t	listen_id;	/* subscriptions/listen; 0: none */
+	uint64_t	listen_hash;	/* of what it asked for */
 	char		err_line[PROCESS_STDERR_MAX];
 	size_t		err_n;
 	int64_t		err_ms;		/* token bucket of logged lines */
@@ -125,6 +127,9 @@ struct stdiod {
 	struct child_user user;
 	struct err	user_error;	/* code NONE: user is resolved */
 	int64_t		now_ms;
+	int		event_fd;	/* to the keeper; -1: nobody listens */
+	int64_t		event_ms, event_tokens;	/* token bucket */
+	uint64_t	subs_seen;	/* shm_subs_changes() */
 	bool		is_stopping;
 	int64_t		stop_by_ms;	/* clients must read until then */
 };
@@ -181,6 +186,18 @@ void	process_call(struct stdiod *, struct process *, struct call *,
 	    struct span body);
 void	process_free(struct process *);
 unsigned process_kill_adopted(struct stdiod *, pid_t session);
+
+/* subscribe.c */
+/* A resource of the server was updated. */
+void	subscribe_updated(struct stdiod *, struct process *,
+	    const struct mux_message *);
+/* The process is ready: it learns what is watched. */
+void	subscribe_ready(struct stdiod *, struct process *);
+void	subscribe_tick(struct stdiod *);
+/* Is this the id of a request that stdiod itself made? */
+bool	subscribe_is_own(const struct stdiod *, uint64_t id);
+/* Does a client watch anything of the server? */
+bool	subscribe_is_watched(const struct stdiod *, int64_t server_id);
 
 /* route.c */
 void	route_line(struct stdiod *, struct process *, struct span line);

@@ -337,10 +337,12 @@ prepare(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x,
 	if (*list == NULL)
 		return err_set(e, ERR_INTERNAL, "libcurl: out of memory");
 	buf_reset(b, UPSTREAM_OUT_KEEP);
-	if (message_write(b, call) < 0)
+	if (!call->is_listen && message_write(b, call) < 0)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	x->unsent = buf_span(b);
 	c->error[0] = '\0';
+	curl_easy_setopt(c->easy, call->is_listen ? CURLOPT_HTTPGET :
+	    CURLOPT_POST, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, *list);
 	curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c->easy, CURLOPT_WRITEDATA, x);

@@ -45,6 +45,12 @@ compose(struct upstream_pool *pool, struct upstream_entry *x,
 	const struct upstream_call *call = s->call;
 	struct buf *b = &pool->out;
 
+	if (call->is_listen) {
+		buf_reset(b, UPSTREAM_OUT_KEEP);
+		if (head_write(b, "GET", x, s->target, &call->session, e) < 0)
+			return -1;
+		return buf_add_span(b, SPAN_LIT("\r\n"));
+	}
 	if (x->head.n == 0 || !same_session(&x->head_session, &call->session)) {
 		buf_reset(&x->head, SIZE_MAX);
 		if (head_write(&x->head, "POST", x, s->target,

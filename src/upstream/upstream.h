@@ -54,6 +54,10 @@ struct upstream_call {
 	struct span	params;		/* raw JSON object; .n 0: no params */
 	uint64_t	id;		/* JSON-RPC id, unique (slot_next_call) */
 	bool		is_notification;	/* no id, no response */
+	bool		is_listen;	/* GET of the legacy era: the stream that
+					 * the server speaks on by itself; no
+					 * message, on_message gets all; its end
+					 * is success */
 	struct span	name;		/* Mcp-Name value, modern era; .n 0 none */
 	struct span	headers;	/* further complete "K: V\r\n" lines */
 	struct sess_info session;	/* era, version, id: from upstream_open */

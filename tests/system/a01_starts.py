@@ -12,7 +12,7 @@ server:
 auth:
   token_secret: "0123456789abcdef0123456789abcdef"
 database:
-  url: host=/nowhere user=omni2 dbname=omni2
+  url: {database}
 """
 
 # What is appended to GOOD, and what must be said about which line of it
@@ -49,6 +49,12 @@ BROKEN = {
 }
 
 
+def setup(env):
+    """A database for the checks that need one."""
+    g = env.gateway(start=False)
+    return env.pg.url(g.database)
+
+
 def run(env, *args, conf=None):
     command = [env.omni2d, *args] + (["-c", conf] if conf else [])
     return subprocess.run(command, stdin=subprocess.DEVNULL,
@@ -57,11 +63,11 @@ def run(env, *args, conf=None):
                           **env.as_user())
 
 
-def write(env, text, port=8090):
+def write(env, text, database="host=/nowhere"):
     path = os.path.join(env.make_dir("conf", mode=0o755), "omni2.yaml")
     with open(path, "w", encoding="utf-8") as f:
-        f.write(text.replace("{port}", str(port)).replace(
-            "{dir}", os.path.dirname(path)))
+        f.write(text.replace("{port}", "8090").replace(
+            "{dir}", os.path.dirname(path)).replace("{database}", database))
     return path
 
 
@@ -81,16 +87,22 @@ def test_missing_file(env):
     check("/nowhere/omni2.yaml" in done.stderr, done.stderr)
 
 
-def test_good_configuration(env):
-    done = run(env, "-t", conf=write(env, GOOD))
+def test_good_configuration(env, database):
+    done = run(env, "-t", conf=write(env, GOOD, database))
     same((done.returncode, done.stderr), (0, ""), "exit status, stderr")
     same(done.stdout.strip().splitlines()[-1], "configuration OK", "stdout")
 
 
-def test_broken_configurations(env):
+def test_database_away_is_a_warning(env):
+    done = run(env, "-t", conf=write(env, GOOD))
+    same(done.returncode, 0, "exit status")
+    check("warning" in done.stderr and "/nowhere" in done.stderr, done.stderr)
+
+
+def test_broken_configurations(env, database):
     base = GOOD.count("\n")
     for name, (text, line, words) in BROKEN.items():
-        path = write(env, GOOD + text)
+        path = write(env, GOOD + text, database)
         done = run(env, "-t", conf=path)
         said = f"{name}: {done.returncode} {done.stderr}"
         same(done.returncode, 78, said)

@@ -6,7 +6,8 @@ import subprocess
 import threading
 import time
 
-from harness import (check, http_get, in_parallel, raw_status, same, wait_for)
+from harness import (check, http_get, in_parallel, raw_status, same, wait_for,
+                     works)
 from servers import http_server
 
 
@@ -160,22 +161,36 @@ def test_promtool(_env, g):
 
 
 def test_connection_limit(env):
-    """More than `connections` wait; who is in is served, who leaves makes room."""
+    """At the limit the longest idle connection makes room; when none is idle,
+    new ones are told to come back."""
     g = env.gateway({"server": {"connections": 64}})
     hello = (f"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:{g.port}\r\n\r\n"
              .encode())
-    sockets = [socket.create_connection(("127.0.0.1", g.port), timeout=5)
-               for _ in range(80)]
+
+    def connect():
+        return socket.create_connection(("127.0.0.1", g.port), timeout=5)
+
+    def asks(s):
+        s.sendall(hello)
+        return raw_status(s.recv(4096))
+
+    idle = [connect() for _ in range(32)]
+    same({asks(s) for s in idle}, {200}, "first 32")
+    silent = [connect() for _ in range(32)]
     try:
-        for s in sockets[:32]:
-            s.sendall(hello)
-            check(s.recv(4096).startswith(b"HTTP/1.1 200"), "one that is in")
-        for s in sockets[:40]:
+        wait_for(lambda: g.metric("omni2_connections_accepted_total") >= 64, 5,
+                 "64 connections")
+        late = connect()
+        same(asks(late), 200, "one more")
+        check(not works(lambda: idle[0].recv(1)), "the longest idle one")
+        same(asks(idle[-1]), 200, "the last idle one")
+        more = [connect() for _ in range(70)]
+        same(raw_status(more[-1].recv(4096)), 503, "when none is idle")
+        for s in [*silent, *more]:
             s.close()
-        for s in sockets[40:]:
-            s.sendall(hello)
-            check(s.recv(4096).startswith(b"HTTP/1.1 200"), "one that waited")
+        same(wait_for(lambda: g.health("/health/live"), 5, "service"), 200,
+             "service afterwards")
+        check(g.metric("omni2_connections_refused_total") >= 1, "metric")
     finally:
-        for s in sockets:
+        for s in [*idle, *silent, late, *more]:
             s.close()
-    wait_for(lambda: g.health("/health/live") == 200, 5, "service afterwards")

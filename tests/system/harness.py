@@ -740,10 +740,10 @@ class Client:
 def raw_exchange(port, data, timeout=10, half_close=False):
     """Sends bytes and returns all that comes until the peer closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as s:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        with contextlib.suppress(ConnectionError, OSError):
             s.sendall(data)
-        if half_close:
-            s.shutdown(socket.SHUT_WR)
+            if half_close:
+                s.shutdown(socket.SHUT_WR)
         got = b""
         with contextlib.suppress(TimeoutError, ConnectionResetError):
             while True:

@@ -167,7 +167,7 @@ def test_policy_test_agrees(_env, it):
     """omni2ctl policy test says what the gateway does."""
     for name in USERS:
         for i, server in enumerate(it.fakes):
-            for tool in ("read_a", "write_a", "drop_table", "hidden"):
+            for tool in ("read_b", "write_a") if name != "super" else TOOLS:
                 done = it.g.ctl_run("policy", "test", "--user",
                                     f"{name}@example.com", "--server", server,
                                     "--tool", tool)

@@ -108,7 +108,7 @@ def test_limits_survive_dead_workers(_env, g):
     for i in range(10):
         check(c.call("perf__echo").is_ok, f"call {i + 1}")
     for pid in g.roles()["worker"]:
-        os.kill(pid, signal.SIGKILL)
+        works(lambda p=pid: os.kill(p, signal.SIGKILL))
     wait_for(lambda: works(lambda: g.client("ann@example.com").initialize().call(
         "perf__echo").is_ok), 5, "new workers")
     same(sum(c.call("perf__echo").is_ok for _ in range(15)), 10, "calls left")

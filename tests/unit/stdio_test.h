@@ -128,7 +128,7 @@ stdiod_child(int listener, uint32_t slot)
 	dup2(log, STDERR_FILENO);
 	close(log);
 	log_init("stdiod");
-	exit(stdiod_main(&shm, slot, listener));
+	exit(stdiod_main(&shm, slot, listener, -1));
 }
 
 static inline void

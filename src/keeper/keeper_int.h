@@ -1,0 +1,105 @@
+/*
+ * keeper_int -- what the files of the keeper share: its connections and the
+ * lists they are in.
+ *
+ * keeper.c: accepting, waiting for heads, handing over. stream.c: connections
+ * that workers gave away for life.
+ */
+#ifndef OMNI2_KEEPER_KEEPER_INT_H
+#define OMNI2_KEEPER_KEEPER_INT_H
+
+#include "base/buf.h"
+#include "keeper/keeper.h"
+
+enum state { FREE, IDLE, READING, QUEUED, AWAY, STREAM, STATES };
+
+#define NONE		UINT32_MAX
+#define RECHECKS_MAX	4	/* streams that workers look at now */
+#define SESSION_BUCKETS	1024
+
+struct stream {
+	struct stream_info info;
+	struct buf	 out;		/* framed, not yet taken */
+	size_t		 out_at;	/* of these sent */
+	size_t		 ignored;	/* bytes that the client sent meanwhile */
+	bool		 stale;		/* a snapshot changed since the look */
+	uint32_t	 next;		/* same bucket of sessions */
+};
+
+struct connection {
+	int		 fd;
+	enum state	 state;
+	uint32_t	 use;		/* counts occupants of this place */
+	uint32_t	 prev, next;	/* in the list of its state */
+	uint32_t	 lane;
+	int64_t		 since_ms;	/* of state; of a stream: last written */
+	int64_t		 accepted_ms;
+	size_t		 scanned;	/* http_head_end() */
+	char		*in;
+	size_t		 n, cap;
+	struct stream	*stream;
+	bool		 in_ring;	/* of streams to be looked at */
+	char		 peer[48];
+};
+
+struct list {
+	uint32_t	head, tail, n;
+};
+
+struct asked {				/* a worker looks at this stream */
+	uint64_t	id;		/* 0: free */
+	int64_t		since_ms;
+};
+
+struct keeper {
+	struct shm	*shm;
+	const struct lanes *lanes;
+	uint64_t	 spawn;
+	int		 ep;
+	struct connection *c;
+	uint32_t	 max;
+	struct list	 list[STATES];
+	struct list	 queue[LANE_KINDS];	/* FIFO; uses prev/next too */
+	bool		 lane_armed[LANE_KINDS];
+	bool		 paused;	/* accept: no room or no descriptors */
+	int		 listen[64];
+	int		 n_listen;
+	int64_t		 header_ms, idle_ms;
+	uint32_t	 queue_max;
+	int64_t		 next_orphans_ms;
+	uint64_t	 conf_generation;
+	size_t		 hint;		/* slot where the next holder is sought */
+	/* streams */
+	uint64_t	 policy, catalog;	/* generations last seen */
+	uint32_t	*ring;		/* places of stale streams, max of them */
+	uint32_t	 ring_at, ring_n;
+	struct asked	 asked[RECHECKS_MAX];
+	uint32_t	 session[SESSION_BUCKETS];	/* first place or NONE */
+	struct buf	 frame, text;	/* scratch */
+};
+
+/* keeper.c */
+void	keeper_move(struct keeper *, uint32_t, enum state, int64_t now);
+void	keeper_arm(struct keeper *, uint32_t, bool out);
+void	keeper_drop(struct keeper *, uint32_t);
+void	keeper_relieve(struct keeper *);
+/* The place of id if it is that very connection and in this state, or NONE. */
+uint32_t keeper_find(const struct keeper *, uint64_t id, enum state);
+
+/* stream.c */
+void	stream_setup(struct keeper *);
+void	stream_open(struct keeper *, uint32_t, struct span info, int64_t now);
+/* Frees what drop() must not leave behind. */
+void	stream_forget(struct keeper *, uint32_t);
+void	stream_ready(struct keeper *, uint32_t, uint32_t events, int64_t now);
+void	stream_push(struct keeper *, uint64_t id, struct span bytes,
+	    int64_t now);
+/* A resource was updated: struct lane_event and the URI. */
+void	stream_event(struct keeper *, struct span bytes, int64_t now);
+/* Ends it with its result and the last chunk. */
+void	stream_end(struct keeper *, uint32_t, int64_t now);
+/* The look that a worker was asked for is over or lost. */
+void	stream_answered(struct keeper *, uint64_t id);
+void	stream_tick(struct keeper *, int64_t now);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * forward_int -- one forwarded request, shared by compose.c, relay.c, ask.c,
+ * held.c and forward.c. Not for others.
+ */
+#ifndef OMNI2_MCP_FORWARD_INT_H
+#define OMNI2_MCP_FORWARD_INT_H
+
+#include "mcp/mcp_int.h"
+#include "mcp/state.h"
+
+#define QUESTIONS_MAX	16
+#define ROUNDS_MAX	32
+
+/* A question of the server that the client is to answer. */
+struct question {
+	uint32_t	number;		/* 1, 2, ... within the call */
+	struct span	upstream_id;	/* raw JSON; .n 0: an inputRequests entry */
+	struct span	key;		/* raw name in inputRequests */
+	bool		answered;
+	struct span	answer;		/* raw response message of the client */
+};
+
+struct forward {
+	struct mcp_call	*c;
+	struct upstream_target target;
+	struct upstream_call up;
+	const char	*member;	/* params member that is replaced ... */
+	struct span	 own;		/* ... by this raw JSON */
+	struct span	 param_headers;	/* Mcp-Param-*, complete lines */
+	uint32_t	 max_attempts;
+	int64_t		 retry_delay_ms;
+	/* what the client said it can do, for the upstream */
+	uint32_t	 caps;		/* enum session_cap bits */
+	struct span	 caps_json;
+	/* questions (ask.c) */
+	struct question	 q[QUESTIONS_MAX];
+	uint32_t	 n_questions, next_number;
+	/* multi round trip towards a modern server */
+	struct span	 input_responses;	/* raw object to send; .n 0 none */
+	struct span	 request_state;		/* raw JSON string; .n 0 none */
+	/* a held call (held.c) */
+	int		 resume_fd;	/* the retry's worker; -1 none */
+	bool		 held;		/* the client's connection was released */
+};
+
+/* param_headers.c */
+int	mcp_param_headers(struct mcp_call *, struct span tool,
+	    struct span *lines, struct err *);
+
+/* compose.c */
+int	forward_compose(void *forward, const struct sess_info *, struct buf *,
+	    struct err *);
+void	forward_caps(struct forward *);
+/* The scope that a requestState of this call is bound to. */
+struct state_scope forward_scope(const struct forward *);
+
+/* relay.c */
+int	relay_message(void *forward, struct span message, struct err *);
+/* A notification of a held call that came from another worker. */
+int	relay_notification(struct forward *, struct span message, struct err *);
+int	relay_stream_event(struct mcp_call *, struct span message);
+
+/* ask.c: legacy clients, asked on the call's stream */
+bool	ask_client_can(const struct forward *, struct span method);
+int	ask_push(struct forward *, struct span method, struct span params,
+	    struct span upstream_id, struct span key, struct err *);
+int	ask_on_mail(void *forward, struct err *);
+/* A modern server wants input of a legacy client: asks, waits, fills
+ * input_responses and request_state for the next round. */
+int	ask_input(struct forward *, struct span result, struct err *);
+int	ask_refuse(struct forward *, struct span upstream_id, struct err *);
+/* POSTed response of a client: hands it to the worker that asked. */
+int	ask_take_response(struct mcp_call *, struct err *);
+
+/* held.c: modern clients of legacy servers */
+int	held_ask(struct forward *, struct span method, struct span params,
+	    struct span upstream_id, struct err *);
+/* The call is over: its outcome to the worker of the retry. */
+void	held_finish(struct forward *, int rc, const struct err *);
+/* The retry: goes on with the held call. Fills the result like forward(). */
+int	held_resume(struct forward *, const struct state *, struct span responses,
+	    struct buf *out, struct err *);
+/* input_required of a modern server for a modern client, state sealed. */
+int	held_seal_result(struct forward *, struct span result, struct buf *out,
+	    struct err *);
+
+/* forward.c */
+int	forward_take_response(struct forward *, struct buf *out, struct err *);
+
+#endif
