@@ -222,7 +222,8 @@ tell_keeper_dead(struct master *m, uint64_t connection)
 }
 
 static void
-note_death(struct master *m, enum shm_kind kind, int status, int64_t life_ms)
+note_death(struct master *m, enum shm_kind kind, int status, int64_t life_ms,
+    bool began)
 {
 	struct throttle *t = &m->throttle[kind];
 	bool bad = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
@@ -240,11 +241,15 @@ note_death(struct master *m, enum shm_kind kind, int status, int64_t life_ms)
 			    WEXITSTATUS(status));
 		shm_count_in(shm_self(m->shm), C_RESPAWNS, 1);
 	}
-	if (!bad || life_ms >= QUICK_MS) {
+	/* Only one that never got to its work is a failed start; who was killed
+	 * at work is replaced at once. Deaths of one burst count once. */
+	if (!bad || life_ms >= QUICK_MS || began) {
 		t->quick = 0;
 		t->not_before_ms = 0;
 		return;
 	}
+	if (clock_mono_ms() < t->not_before_ms)
+		return;
 	t->quick++;
 	if (t->quick > 3) {
 		int64_t wait = 100LL << (t->quick - 3 > 7 ? 7 : t->quick - 3);
@@ -273,7 +278,7 @@ child_died(struct master *m, uint32_t slot, int status)
 		tell_keeper_dead(m, connection);
 	if (request.call != 0)
 		record_aborted(m, &request);
-	note_death(m, kind, status, life);
+	note_death(m, kind, status, life, state != SLOT_STARTING);
 	if (kind == KIND_LOADER)
 		master_loader_died(m, WIFEXITED(status) &&
 		    WEXITSTATUS(status) == 0);

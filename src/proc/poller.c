@@ -23,8 +23,10 @@
 #include "base/json_read.h"
 #include "conf/model.h"
 #include "mcp/catalog.h"
+#include "proc/listener.h"
 #include "proc/probe.h"
 #include "proc/proc.h"
+#include "shm/client.h"
 #include "shm/gen.h"
 #include "shm/health.h"
 #include "shm/slot.h"
@@ -56,6 +58,7 @@ struct known {
 	/* plan */
 	int64_t		 next_full_ms, next_light_ms;
 	int64_t		 retry_ms;	/* back-off after failures; 0 none */
+	struct listener	 listener;
 };
 
 struct poller {
@@ -70,6 +73,8 @@ struct poller {
 	uint64_t	 conf_generation, policy_generation;
 	struct conf	 conf;
 	bool		 changed;	/* the catalog must be built again */
+	uint64_t	 subs_seen;	/* shm_subs_changes() */
+	int64_t		 next_tend_ms;	/* of the listeners */
 };
 
 static volatile sig_atomic_t stop;
@@ -118,6 +123,7 @@ static void
 free_known(struct poller *p, struct known *k)
 {
 	end_probe(p, k, true);
+	listener_end(&k->listener);
 	forget_report(k);
 	arena_free(&k->mem);
 	free(k);
@@ -254,6 +260,7 @@ note_server(struct poller *p, const struct pol_head *pol, uint32_t i)
 	span_copy(k->name, sizeof(k->name), pol_span(pol, s->name));
 	if (old_hash != s->config_hash || (s->enabled && !k->enabled)) {
 		end_probe(p, k, true);
+		listener_end(&k->listener);
 		k->next_full_ms = 0;
 		k->retry_ms = 0;
 		p->changed = true;
@@ -566,6 +573,35 @@ start_due(struct poller *p)
 	}
 }
 
+/* ---- listeners ------------------------------------------------------------------- */
+
+static void
+tend_listeners(struct poller *p)
+{
+	int64_t now = clock_mono_ms();
+	uint64_t changes = shm_subs_changes(p->shm);
+	struct listener_want w = { .news = changes != p->subs_seen };
+	bool ending = false;
+	size_t i;
+
+	if (!w.news && now < p->next_tend_ms)
+		return;
+	p->subs_seen = changes;
+	for (i = 0; i < p->n; i++) {
+		struct known *k = p->k[i];
+		struct shm_health *h = health_of(p, k);
+
+		if (k->target.transport != TRANSPORT_HTTP)
+			continue;
+		w.wanted = k->enabled && k->listed && h != NULL &&
+		    atomic_load(&h->status) == HEALTH_HEALTHY;
+		w.era = k->era;
+		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,
+		    now);
+	}
+	p->next_tend_ms = now + (ending ? 50 : 1000);
+}
+
 /* ---- the catalog --------------------------------------------------------------------- */
 
 static void
@@ -755,6 +791,7 @@ poller_main(struct proc *proc, uint32_t slot)
 		start_due(&p);
 		if (p.changed)
 			publish(&p);
+		tend_listeners(&p);
 		wait_for_news(&p, &db_readable);
 		atomic_fetch_add(&shm_poll(p.shm)->rounds, 1);
 	}

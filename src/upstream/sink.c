@@ -292,7 +292,8 @@ head_of_success(struct sink *s, const struct answer_head *h, struct err *e)
 		s->has_sse = true;
 		return 0;
 	}
-	if (!http_media_is(h->content_type, "application/json"))
+	if (s->call->is_listen ||
+	    !http_media_is(h->content_type, "application/json"))
 		return err_set(e, ERR_UPSTREAM,
 		    "bad answer: neither JSON nor an event stream");
 	s->kind = SINK_JSON;
@@ -437,7 +438,7 @@ sink_end(struct sink *s, struct err *e)
 	if (s->kind == SINK_JSON &&
 	    sink_message(s, buf_span(s->call->response), e) < 0)
 		return -1;
-	if (s->answered)
+	if (s->answered || s->call->is_listen)
 		return 0;
 	return err_set(e, ERR_UPSTREAM,
 	    "bad answer: it holds no response to our request");

@@ -113,11 +113,15 @@ int	upstream_post(struct upstream_pool *, const struct upstream_target *,
 	    const struct sess_info *, struct span message, struct err *);
 
 /*
- * The session of the server in *out: the shared one, or opened now
+ * The session of the server in *out: one that is open, or opened now
  * (server/discover, then initialize + notifications/initialized as docs say).
+ * It is the shared one, unless the target names a client session and its caps
+ * and the server keeps state (it gave a session id, or speaks stdio, HTTP+SSE
+ * or WebSocket in the legacy era): then it belongs to that client session and
+ * client_caps_json was declared. sess_info.client_session says which.
  * stale: 0, or sess_info.opened of a session that proved gone.
  * If result is not NULL it gets the raw initialize/discover result (only when
- * opened now, or force is set).
+ * opened now, or force is set; force always means the shared session).
  */
 int	upstream_open(struct upstream_pool *, const struct upstream_target *,
 	    uint64_t stale, bool force, int64_t deadline_ms,

@@ -1,6 +1,6 @@
 /*
- * bench_audit -- what one audit record costs a worker, and how many a second
- * go from the pipe to PostgreSQL.
+ * bench_audit -- what one audit record costs a worker, the auditor and the
+ * shipper, and how many a second go from the pipe to PostgreSQL.
  *
  *	bench_audit [seconds]
  */
@@ -139,6 +139,87 @@ bench_emit(const char *name, enum audit_sync sync, const char *url, int n)
 	printf("audit_emit %s: %.2f us of processor time\n", name, (double)sum_us / n);
 }
 
+/* Processor time of a process so far; 0: there is none. */
+static int64_t
+cpu_ns_of(int pid)
+{
+	char path[64];
+	long long ns = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	if ((f = fopen(path, "r")) == NULL)
+		return 0;
+	if (fscanf(f, "%lld", &ns) != 1)
+		ns = 0;
+	fclose(f);
+	return ns;
+}
+
+/* The auditor's only child. */
+static int
+shipper_of(int auditor)
+{
+	char path[64];
+	int pid = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", auditor,
+	    auditor);
+	if ((f = fopen(path, "r")) == NULL)
+		return 0;
+	if (fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	fclose(f);
+	return pid;
+}
+
+static void
+wait_shipped(int64_t timeout_ms)
+{
+	int64_t deadline_ms = clock_mono_ms() + timeout_ms;
+	struct shm_audit *a = shm_audit(&shm);
+
+	while (clock_mono_ms() < deadline_ms &&
+	    (atomic_load(&a->shipped_bytes) < atomic_load(&a->journal_bytes) ||
+	    atomic_load(&a->journal_bytes) == 0))
+		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+}
+
+/* One writer, a burst every millisecond: what a record costs those behind. */
+static void
+bench_behind(int auditor, int per_second, int seconds)
+{
+	struct timespec ts = { 0, 1000000 };
+	int shipper = shipper_of(auditor);
+	struct audit_emitter em;
+	int64_t a_ns, s_ns, begin_us = clock_mono_us(), due;
+	struct err e;
+	int n = 0;
+
+	audit_emitter_init(&em, &shm, pipe_fd[1], 9);
+	wait_shipped(20000);
+	a_ns = cpu_ns_of(auditor);
+	s_ns = cpu_ns_of(shipper);
+	while (n < per_second * seconds) {
+		due = (clock_mono_us() - begin_us) * per_second / 1000000;
+		for (; n < due; n++) {
+			struct audit_record r = record();
+
+			if (audit_emit(&em, &r, AUDIT_SYNC_ASYNC,
+			    clock_mono_ms() + 60000, &e) < 0)
+				abort();
+		}
+		nanosleep(&ts, NULL);
+	}
+	wait_shipped(20000);
+	a_ns = cpu_ns_of(auditor) - a_ns;
+	s_ns = cpu_ns_of(shipper) - s_ns;
+	printf("behind %d records/s: %lld ns a record in the auditor, %lld in "
+	    "the shipper\n", per_second, (long long)a_ns / n,
+	    (long long)s_ns / n);
+}
+
 static void
 bench_flood(int seconds)
 {
@@ -176,10 +257,7 @@ bench_flood(int seconds)
 	    (double)done * 1e6 / (double)now_us);
 	begin_us = clock_mono_us();
 	from = atomic_load(&shm_audit(&shm)->records_shipped);
-	while (clock_mono_us() - begin_us < seconds * 1000000 &&
-	    atomic_load(&shm_audit(&shm)->shipped_bytes) <
-	    atomic_load(&shm_audit(&shm)->journal_bytes))
-		nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	wait_shipped(seconds * 1000);
 	now_us = clock_mono_us() - begin_us;
 	done = atomic_load(&shm_audit(&shm)->records_shipped) - from;
 	printf("nobody writes: %.0f records/s into PostgreSQL\n",
@@ -222,6 +300,9 @@ main(int argc, char **argv)
 	bench_emit("journal", AUDIT_SYNC_JOURNAL, url, 2000);
 	bench_emit("fsync", AUDIT_SYNC_FSYNC, url, 500);
 	publish(url, AUDIT_SYNC_ASYNC);
+	bench_behind(pid, 2000, seconds);
+	bench_behind(pid, 10000, seconds);
+	bench_behind(pid, 20000, seconds);
 	bench_flood(seconds);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);

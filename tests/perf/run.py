@@ -131,9 +131,9 @@ def start_omni2(env, up, body, sync):
     g = env.gateway({
         "mcps": [http_server("perf", up.url)], "audit": {"sync": sync},
         "server": {"workers": {"min_spare": 64, "max_spare": 96, "max": 256}},
-        "log": {"level": "warn"}})
+        "limits": {"rate_window": "1s"}, "log": {"level": "warn"}})
     g.user("ann@example.com", "power_user", "--allow", "perf:e*",
-           "--limit", "1000000000")
+           "--limit", "131072")     # a second: counted, and never reached
     c = g.client("ann@example.com").initialize()
     wait_for(lambda: "perf__echo" in c.names(), 15, "discovery")
     t = Target(env, sync, g.pid, g.port, "/mcp", c.headers(),

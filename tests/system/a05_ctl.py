@@ -1,0 +1,386 @@
+"""omni2ctl as the manual says: exit codes, help, and every example."""
+import json
+import os
+import re
+import shlex
+import subprocess
+
+from harness import SOURCE, Skip, check, same, wait_for
+from servers import http_server
+
+PAGES = ("db.1", "server.1", "user.1", "key.1", "tool.1", "policy.1",
+         "audit.1", "shm.1")
+DOCUMENTS = ("quickstart.md", "production.md", "adding-a-server.md",
+             "monitoring.md", "troubleshooting.md", "upgrading.md")
+
+
+class Setting:
+    def __init__(self, env):
+        self.up = env.c_upstream()
+        self.g = env.gateway()
+
+
+def setup(env):
+    return Setting(env)
+
+
+def read(*names):
+    with open(os.path.join(SOURCE, *names), encoding="utf-8") as f:
+        return f.read()
+
+
+def commands():
+    """(name, synopsis, help) of every command."""
+    return re.findall(r'^CMD\("([^"]*)", "([^"]*)", "([^"]*)"',
+                      read("src", "ctl", "commands.def"), re.M)
+
+
+def code(g, want, *args, output=None):
+    done = g.ctl_run(*args, output=output)
+    same(done.returncode, want, f"omni2ctl {' '.join(map(str, args))}: "
+         f"{done.stdout}{done.stderr}\nexit code")
+    if want:
+        check(done.stderr.startswith(("omni2ctl: ", "usage: ", "/")) or
+              done.stdout, f"omni2ctl {args} failed without a word")
+    return done
+
+
+# Exit codes, each as in omni2ctl(1) and omni2d(8)
+
+def test_code_2_usage(_env, it):
+    for args in ((), ("nonsense",), ("user",), ("user", "nonsense"),
+                 ("user", "add"), ("user", "add", "a@example.org"),
+                 ("user", "add", "a b", "--role", "dba"),
+                 ("user", "add", "a@example.org", "--role", "dba",
+                  "--limit", "many"),
+                 ("user", "show"), ("user", "show", "a@b", "c@d"),
+                 ("key", "revoke", "x"), ("key", "create"),
+                 ("key", "create", "a@b", "--expires", "soon"),
+                 ("server", "add", "x"), ("server", "add", "x", "--url"),
+                 ("server", "add", "x", "--url", "ftp://127.0.0.1/"),
+                 ("server", "add", "a__b", "--url", "http://127.0.0.1/"),
+                 ("server", "add", "x", "--env", "novalue", "--command", "y"),
+                 ("policy", "test"), ("status", "--nonsense"),
+                 ("top", "--once=1"), ("status", "-o", "yaml"),
+                 ("audit", "search", "--decision", "maybe"),
+                 ("audit", "tail", "-n", "0"), ("help", "nonsense"),
+                 ("-x", "status"), ("-c",), ("-o", "xml", "status")):
+        code(it.g, 2, *args)
+
+
+def test_code_0_and_6(_env, it):
+    g = it.g
+    code(g, 0, "server", "add", "there", "--url", it.up.url)
+    code(g, 6, "server", "add", "there", "--url", it.up.url)
+    code(g, 0, "user", "add", "there@example.org", "--role=dba")
+    code(g, 6, "user", "add", "THERE@example.org", "--role", "dba")
+    g.config["users"] = [{"email": "file@example.org", "role": "dba"}]
+    g.config["mcps"] = [http_server("filed", it.up.url)]
+    g.write_config()
+    code(g, 0, "reload")
+    code(g, 6, "user", "set", "file@example.org", "--limit", "3")
+    code(g, 6, "server", "remove", "filed")
+    code(g, 0, "user", "disable", "file@example.org")
+    same(g.ctl_json("user", "show", "file@example.org")["active"], False,
+         "active")
+    code(g, 0, "user", "enable", "file@example.org")
+
+
+def test_code_3_not_found(_env, it):
+    for args in (("user", "show", "nobody@example.org"),
+                 ("user", "set", "nobody@example.org", "--limit", "1"),
+                 ("user", "disable", "nobody@example.org"),
+                 ("user", "add", "x@example.org", "--role", "drummer"),
+                 ("user", "add", "x@example.org", "--role", "dba",
+                  "--allow", "nosuch"),
+                 ("key", "create", "nobody@example.org"),
+                 ("key", "revoke", "999999"), ("token", "nobody@example.org"),
+                 ("server", "show", "nosuch"), ("server", "test", "nosuch"),
+                 ("server", "remove", "nosuch"),
+                 ("tool", "list", "--server", "nosuch"),
+                 ("tool", "list", "--user", "nobody@example.org"),
+                 ("policy", "test", "--user", "nobody@example.org"),
+                 ("policy", "test", "--user", "there@example.org",
+                  "--server", "nosuch")):
+        code(it.g, 3, *args)
+
+
+def test_code_4_denied(env, it):
+    g = it.g
+    g.ctl("user", "add", "four@example.org", "--role", "dba",
+          "--allow", "there:get_*")
+    test = ("policy", "test", "--user", "Four@example.org", "--server", "there")
+    code(g, 0, *test, "--tool", "get_it")
+    done = code(g, 4, *test, "--tool", "echo")
+    check("deny" in done.stdout and "custom" in done.stdout, done.stdout)
+    if not env.is_root:
+        raise Skip("only root can be somebody else")
+    for want, mode in ((4, 0o640), (4, 0o644)):
+        os.chmod(g.conf, mode)
+        done = subprocess.run(
+            [env.omni2ctl, "-c", g.conf, "status"], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, check=False, cwd="/",
+            env=env.clean_environment(), user=65534, group=65534,
+            extra_groups=[])
+        same(done.returncode, want, f"as nobody, mode {mode:o}: {done}")
+    os.chmod(g.conf, 0o640)
+
+
+def test_code_5_unreachable(env, it):
+    g = env.gateway({}, start=False)
+    for args in (("status",), ("top", "--once"), ("reload",), ("stop",),
+                 ("shm", "dump"), ("tool", "list")):
+        done = code(g, 5, *args)
+        check("omni2d" in done.stderr, done.stderr)
+    code(g, 0, "user", "list")
+    code(it.g, 0, "server", "add", "dead", "--url", "http://127.0.0.1:9/mcp")
+    code(it.g, 5, "server", "test", "dead")
+    g.config["database"]["url"] = "host=/nowhere user=omni2 dbname=omni2"
+    g.write_config()
+    for args in (("user", "list"), ("db", "status"), ("audit", "verify")):
+        code(g, 5, *args)
+    code(g, 0, "check")             # the database being away is a warning
+
+
+def test_code_1_failed(env, it):
+    """No tables, pending migrations, a wrong file, a trail with findings."""
+    empty = env.gateway({}, database=False, start=False)
+    env.pg.query(f"CREATE DATABASE {empty.database}")
+    code(empty, 1, "db", "status")
+    done = code(empty, 1, "user", "list")
+    check("omni2ctl db init" in done.stderr, done.stderr)
+    code(empty, 0, "db", "init")
+    code(empty, 0, "db", "status")
+    g = it.g
+    g.write_config(json.dumps(g.config)[:-1] + ', "nonsense": 1}')
+    for args in (("check",), ("reload",), ("user", "list")):
+        done = code(g, 1, *args)
+        check("nonsense" in done.stderr, done.stderr)
+    code(g, 0, "status")            # still to be seen how it is
+    g.write_config()
+    code(g, 0, "reload")
+    missing = subprocess.run(
+        [env.omni2ctl, "-c", "/nowhere/omni2.yaml", "user", "list"],
+        capture_output=True, text=True, check=False, cwd="/")
+    same(missing.returncode, 1, "no such file")
+
+
+def test_code_1_findings(_env, it):
+    g = it.g
+    g.user("five@example.org", "dba", "--allow-all")
+    g.client("five@example.org").initialize()
+    wait_for(lambda: g.row_count() > 0, 10, "records")
+    code(g, 0, "audit", "verify")
+    g.env.pg.query("UPDATE omni2.audit_log SET record = "
+                   "replace(record, 'five@', 'mallory@')", g.database)
+    done = code(g, 1, "audit", "verify")
+    check("altered" in done.stdout, done.stdout)
+
+
+def test_daemon_codes(env, it):
+    def run(*args):
+        return subprocess.run(
+            [env.omni2d, *args], stdin=subprocess.DEVNULL, cwd="/",
+            capture_output=True, text=True, timeout=30, check=False,
+            env=env.clean_environment(), **env.as_user()).returncode
+
+    same(run("-t", "-c", it.g.conf), 0, "good")
+    same(run("-h"), 0, "-h")
+    same(run("-x"), 64, "usage")
+    same(run("-t", "something"), 64, "an argument")
+    same(run("-t", "-c", "/nowhere/omni2.yaml"), 78, "no such file")
+    same(run("-c", it.g.conf), 71, "the address is in use")
+
+
+# Help
+
+def test_help_at_each_level(_env, it):
+    g = it.g
+    top = code(g, 0, "--help").stdout
+    same(code(g, 0, "help").stdout, top, "help")
+    for name, _, text in commands():
+        words = name.split()
+        check(name in top and text in top, f"{name} is not in --help")
+        done = code(g, 0, *words, "--help")
+        check(done.stdout.startswith(f"usage: omni2ctl {name}") and
+              text in done.stdout, done.stdout)
+        same(code(g, 0, "help", *words).stdout, done.stdout, "help")
+        too_long = [s for s in done.stdout.splitlines() if len(s) > 80]
+        check(not too_long, f"longer than 80 columns: {too_long}")
+        if len(words) == 2:
+            group = code(g, 0, words[0], "--help").stdout
+            check(name in group, group)
+
+
+def test_options_are_explained(_env, it):
+    for name, synopsis, _ in commands():
+        text = code(it.g, 0, *name.split(), "--help").stdout
+        for option in set(re.findall(r"(?<![\w-])--?[a-z-]+", synopsis)):
+            check(re.search(rf"^  {option} ", text, re.M),
+                  f"{name} --help does not explain {option}")
+
+
+def test_json(_env, it):
+    g = it.g
+    for args in (("user", "list"), ("key", "list"), ("server", "list"),
+                 ("tool", "list"), ("audit", "tail"), ("shm", "dump"),
+                 ("policy", "test", "--user", "five@example.org"),
+                 ("top", "--once")):
+        check(isinstance(g.ctl_json(*args), list), f"{args} gives no array")
+    status = g.ctl_json("status")
+    same(set(status), {"daemon", "servers", "processes"}, "status")
+    same(status["daemon"]["pid"], g.pid, "pid")
+    for args in (("user", "show", "five@example.org"),
+                 ("server", "show", "there"), ("db", "status")):
+        check(isinstance(g.ctl_json(*args), dict), f"{args} gives no object")
+    same(json.loads(code(g, 0, "reload", "-o", "json").stdout), {"ok": True},
+         "-o behind the command")
+
+
+def test_hostile_text_cannot_steer_a_terminal(_env, it):
+    g = it.g
+    g.ctl("user", "add", "esc@example.org", "--role", "dba",
+          "--name", "\x1b[31mred\r\n\x9b")
+    for args in (("user", "list"), ("user", "show", "esc@example.org")):
+        text = g.ctl(*args)
+        check(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), repr(text))
+
+
+# Examples
+
+class Examples:
+    """Runs lines of pages and documents against a gateway of their own."""
+
+    def __init__(self, env, upstream):
+        self.env, self.up = env, upstream
+        self.g = env.gateway()
+        self.n = 0
+
+    def run(self, line):
+        line = line.replace("http://127.0.0.1:8300/mcp", self.up.url).replace(
+            "/etc/omni2/omni2.yaml", self.g.conf)
+        words = shlex.split(line, comments=True)
+        if words[0] == "omni2ctl":
+            words[0:1] = [self.env.omni2ctl, "-c", self.g.conf]
+        elif words[0] == "omni2d" and "-t" in words:
+            words[0] = self.env.omni2d
+        else:
+            raise AssertionError(f"not to be run: {line}")
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=30, check=False, cwd="/",
+            env=self.env.clean_environment(), **self.env.as_user())
+        same(done.returncode, 0, f"{line}: {done.stdout}{done.stderr}\nexit code")
+        self.n += 1
+        return done.stdout
+
+
+def unroff(text):
+    return re.sub(r"\\([-e&])", lambda m: {"-": "-", "e": "\\"}.get(m[1], ""),
+                  text)
+
+
+def page_examples(page):
+    return [unroff(line) for line in
+            re.findall(r"^\.Dl (omni2(?:ctl|d) .*)$", page, re.M)]
+
+
+def test_examples_of_pages(env, it):
+    e = Examples(env, it.up)
+    for name in PAGES:
+        page = read("man", f"omni2ctl-{name}")
+        examples = page_examples(page)
+        check(examples, f"{name} has no examples")
+        for line in examples:
+            if "tool list" in line or "policy test" in line:
+                wait_for(lambda: "search__echo" in e.g.ctl("tool", "list"), 10,
+                         "discovery")
+            e.run(line)
+    for name in ("omni2ctl.1", "omni2d.8", "omni2-shm.7"):
+        for line in page_examples(read("man", name)):
+            e.run(line)
+    print(f"   | {e.n} examples")
+
+
+def test_examples_of_documents(env, it):
+    for name in DOCUMENTS:
+        e = Examples(env, it.up)
+        if name != "quickstart.md":     # whose reader has done that one
+            e.g.server("search", it.up.url)
+            e.g.user("ann@example.org", "developer", "--allow", "search")
+        if name == "adding-a-server.md":
+            e.g.ctl("server", "remove", "search")
+            e.g.ctl("user", "disable", "ann@example.org")
+            e.env.pg.query("DELETE FROM omni2.users", e.g.database)
+        for block in re.findall(r"^ *```sh\n(.*?)^ *```", read("doc", name),
+                                re.M | re.S):
+            for line in block.splitlines():
+                e.run(line.strip())
+        e.g.stop()
+        print(f"   | {name}: {e.n} examples")
+
+
+def test_examples_of_configuration(env, it):
+    """Every piece of YAML in pages and documents is accepted."""
+    pieces = []
+    for name in ("omni2.yaml.5.tail", "omni2-policy.5"):
+        for block in re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", read(
+                "man", name), re.M | re.S):
+            if re.match(r"(database|global|server):\n", block):
+                pieces.append((name, unroff(block)))
+    for name in sorted(os.listdir(os.path.join(SOURCE, "doc"))):
+        if name.endswith(".md"):
+            pieces += [(name, block) for block in re.findall(
+                r"^```yaml\n(.*?)^```", read("doc", name), re.M | re.S)]
+    check(len(pieces) >= 5, f"{len(pieces)} pieces of YAML found")
+    path = env.make_dir("examples", mode=0o755)
+    for name, text in (("token-secret", "0123456789" * 4 + "\n"),):
+        with open(os.path.join(path, name), "w", encoding="ascii") as f:
+            f.write(text)
+    for name, text in pieces:
+        conf = os.path.join(path, "omni2.yaml")
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(text)
+        done = subprocess.run(
+            [env.omni2d, "-t", "-c", conf], stdin=subprocess.DEVNULL, cwd="/",
+            capture_output=True, text=True, check=False, **env.as_user(),
+            env=env.clean_environment(
+                OMNI2_DATABASE_URL="host=/nowhere dbname=omni2"))
+        same(done.returncode, 0, f"{name}:\n{text}\n{done.stderr}\nexit code")
+        check("no effect" not in done.stderr, f"{name}: {done.stderr}")
+
+
+def test_policy_page_says_what_is_so(env, it):
+    """omni2-policy(5): its configuration, its commands, their output."""
+    conf, session = [unroff(b) for b in re.findall(
+        r"^\.Bd -literal.*?\n(.*?)^\.Ed", read("man", "omni2-policy.5"),
+        re.M | re.S)]
+    import_path = os.path.join(env.make_dir("policy", mode=0o755), "page.yaml")
+    with open(import_path, "w", encoding="utf-8") as f:
+        f.write(conf.replace("http://127.0.0.1:8300/mcp", it.up.url))
+    g = env.gateway({"include": [import_path]})
+    for block in re.split(r"^\$ ", session, flags=re.M)[1:]:
+        line, _, want = block.partition("\n")
+        done = g.ctl_run(*shlex.split(line)[1:])
+        check(done.returncode in (0, 4), done)
+        same(done.stdout, want, line)
+
+
+def test_mcp_page_says_what_is_so(env, it):
+    """The curl examples of omni2-mcp(7) and the documents get a result."""
+    e = Examples(env, it.up)
+    e.g.server("search", it.up.url)
+    key = e.g.user("ann@example.org", "developer", "--allow", "search")
+    wait_for(lambda: "search__echo" in e.g.ctl("tool", "list"), 10, "discovery")
+    blocks = [unroff(b).replace("$ curl", "curl") for b in re.findall(
+        r"^\.Bd -literal.*?\n(\$ curl.*?)^\.Ed", read("man", "omni2-mcp.7"),
+        re.M | re.S)]
+    blocks += re.findall(r"^```\n(curl .*?)^```", read("doc", "quickstart.md"),
+                         re.M | re.S)
+    check(len(blocks) >= 3, blocks)
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-c", block.replace(":8090/", f":{e.g.port}/")],
+            capture_output=True, text=True, timeout=30, check=False,
+            env=env.clean_environment(KEY=key))
+        check('"result"' in done.stdout, f"{block}\n{done}")

@@ -1,0 +1,14 @@
+check_PROGRAMS += %D%/test_catalog %D%/test_decode %D%/test_state
+TESTS += %D%/test_catalog %D%/test_decode %D%/test_state
+
+%C%_test_catalog_SOURCES = %D%/test_catalog.c
+%C%_test_catalog_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_catalog_LDADD = $(OMNI2_LIBS) $(CMOCKA_LIBS) $(THIRD_LIBS)
+
+%C%_test_decode_SOURCES = %D%/test_decode.c
+%C%_test_decode_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_decode_LDADD = $(OMNI2_LIBS) $(CMOCKA_LIBS) $(THIRD_LIBS)
+
+%C%_test_state_SOURCES = %D%/test_state.c
+%C%_test_state_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_state_LDADD = $(OMNI2_LIBS) $(CMOCKA_LIBS) $(THIRD_LIBS)
