@@ -35,6 +35,7 @@ EXTRA_DIST += \
 	%D%/system/a02_calls.py \
 	%D%/system/a03_signals.py \
 	%D%/system/a04_control.py \
+	%D%/system/a05_ctl.py \
 	%D%/system/c01_conformance.py \
 	%D%/system/d01_database.py \
 	%D%/system/f01_kills.py \
@@ -62,5 +63,6 @@ EXTRA_DIST += \
 	%D%/system/package.json \
 	%D%/system/requirements.txt \
 	%D%/system/run.py \
+	%D%/system/s01_streams.py \
 	%D%/system/servers.py \
 	%D%/system/u01_audit.py

@@ -167,13 +167,17 @@ ctl_fail(enum ctl_exit status, const char *fmt, ...)
 	exit(status);
 }
 
-/* Was a statement refused because there are no tables? */
+/* Did a statement fail because there are no tables? Asked after a failure. */
 static bool
 schema_is_missing(void)
 {
-	const char *state = ctl.db == NULL ? "" : db_sqlstate(ctl.db);
+	int64_t version;
+	struct err e;
 
-	return strcmp(state, "42P01") == 0 || strcmp(state, "3F000") == 0;
+	return db_is_ok(ctl.db) &&
+	    store_policy_version(ctl.db, &version, &e) < 0 &&
+	    (strcmp(db_sqlstate(ctl.db), "42P01") == 0 ||
+	    strcmp(db_sqlstate(ctl.db), "3F000") == 0);
 }
 
 void

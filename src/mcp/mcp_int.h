@@ -12,6 +12,7 @@
 #include "base/json_write.h"
 #include "mcp/catalog.h"
 #include "mcp/mcp.h"
+#include "mcp/spool.h"
 #include "policy/rbac.h"
 #include "shm/gen.h"
 #include "shm/slot.h"
@@ -69,6 +70,7 @@ struct mcp_call {
 	struct session	 session;
 	bool		 in_batch;
 	bool		 may_stream;	/* Accept lists text/event-stream */
+	bool		 prefers_stream;	/* ... before application/json */
 
 	/* pinned: valid until mcp_unpin() */
 	const struct pol_head *policy;
@@ -94,6 +96,8 @@ struct mcp_call {
 	int64_t		 start_us, wall_us, upstream_us;
 	uint64_t	 call_id;
 	bool		 released;	/* answered and given away (held.c) */
+	bool		 resumed;	/* a stream was replayed (resume.c) */
+	struct spool	 spool;		/* of the call's stream; fd -1: none */
 	bool		 response_error;	/* the upstream's answer is an error */
 	/* an event stream that the keeper takes over (stream.c); NULL: none */
 	struct stream_info *stream;
@@ -185,6 +189,9 @@ int	mcp_m_listen(struct mcp_call *, struct buf *, struct err *);
 int	mcp_bodyless(struct mcp_call *, struct err *);
 /* Sends the head and gives the connection away, or the error. */
 int	mcp_stream_answer(struct mcp_call *);
+
+/* resume.c */
+int	mcp_resume(struct mcp_call *, struct span last_id, struct err *);
 
 /* trail.c */
 int	mcp_trail(struct mcp_call *, struct err *);

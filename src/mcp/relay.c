@@ -4,21 +4,63 @@
  */
 #include "mcp/forward_int.h"
 
+#include <stdio.h>
+
 #include "mcp/mailbox.h"
 #include "net/sse.h"
 #include "shm/client.h"
 
+/* Which revisions know event ids, and which the priming event too. */
+static bool
+has_event_ids(const struct mcp_call *c)
+{
+	return !c->modern && c->has_session && c->revision >= 20250326;
+}
+
+static int
+begin_stream(struct mcp_call *c)
+{
+	struct http_reply *r = c->http->reply;
+	char text[SPOOL_ID_SIZE + 40];
+	int n;
+
+	if (http_reply_stream_begin(r, "text/event-stream") < 0)
+		return -1;
+	if (c->call_id == 0)
+		c->call_id = slot_next_call(c->mcp->shm);
+	if (!has_event_ids(c) || spool_begin(&c->spool, c->mcp->conf.run_dir,
+	    c->session.id, c->mcp->shm->slot, c->call_id) < 0 ||
+	    c->revision < 20251125)
+		return 0;
+	n = snprintf(text, sizeof(text), "id: %x-%llx-0\nretry: 1000\ndata: \n\n",
+	    c->mcp->shm->slot, (unsigned long long)c->call_id);
+	return http_reply_stream_write(r, span_make(text, (size_t)n));
+}
+
+/*
+ * One message on the call's stream. A legacy client that lost its connection
+ * may come back for it (Last-Event-ID), so that is no failure where the event
+ * is kept.
+ */
 int
 relay_stream_event(struct mcp_call *c, struct span message)
 {
 	struct http_reply *r = c->http->reply;
+	struct span id = { NULL, 0 };
+	char text[SPOOL_ID_SIZE];
+	int rc = 0;
 
-	if (!r->streaming &&
-	    http_reply_stream_begin(r, "text/event-stream") < 0)
-		return -1;
+	if (!r->streaming && begin_stream(c) < 0)
+		rc = -1;
+	if (c->spool.fd >= 0) {
+		spool_event(&c->spool, message, text);
+		id = span_str(text);
+	}
 	buf_reset(&c->mcp->event, 1 << 20);
-	sse_write(&c->mcp->event, span_make(NULL, 0), message);
-	return http_reply_stream_write(r, buf_span(&c->mcp->event));
+	sse_write(&c->mcp->event, id, message);
+	if (rc == 0)
+		rc = http_reply_stream_write(r, buf_span(&c->mcp->event));
+	return c->spool.fd >= 0 ? 0 : rc;
 }
 
 static int

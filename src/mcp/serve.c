@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "net/sse.h"
 
 #define BATCH_MAX 100
 
@@ -162,6 +161,16 @@ write_error(struct mcp_call *c)
 	}
 }
 
+/* Both are accepted; who names the event stream first gets one. */
+static bool
+names_stream_first(struct span accept)
+{
+	const char *stream = memmem(accept.p, accept.n, "text/event-stream", 17);
+	const char *json = memmem(accept.p, accept.n, "application/json", 16);
+
+	return stream != NULL && (json == NULL || stream < json);
+}
+
 static int
 http_rules(struct mcp_call *c, struct err *e)
 {
@@ -181,6 +190,7 @@ http_rules(struct mcp_call *c, struct err *e)
 		    "accept both application/json and text/event-stream");
 	c->may_stream = accept.p != NULL && !c->in_batch &&
 	    http_list_has(accept, "text/event-stream");
+	c->prefers_stream = c->may_stream && names_stream_first(accept);
 	return 0;
 }
 
@@ -305,13 +315,15 @@ answer(struct mcp_call *c)
 
 	if (c->stream != NULL)
 		return mcp_stream_answer(c);
-	if (r->streaming) {
-		buf_reset(&c->mcp->event, 1 << 20);
-		sse_write(&c->mcp->event, span_make(NULL, 0),
-		    buf_span(&r->body));
-		if (http_reply_stream_write(r, buf_span(&c->mcp->event)) < 0)
-			return -1;
-		return http_reply_stream_end(r);
+	if (c->resumed)
+		return r->streaming ? http_reply_stream_end(r) : -1;
+	if (r->streaming || (c->prefers_stream && c->msg.is_request &&
+	    r->status == 200)) {
+		int rc = relay_stream_event(c, buf_span(&r->body));
+
+		if (c->spool.fd >= 0)
+			spool_end(&c->spool);
+		return http_reply_stream_end(r) < 0 || rc < 0 ? -1 : 0;
 	}
 	if (c->err.code == ERR_NONE) {
 		if (c->msg.is_notification || c->msg.is_response) {
@@ -346,6 +358,7 @@ begin(struct mcp_call *c, struct mcp *m, const struct mcp_http *http)
 	c->mcp = m;
 	c->http = http;
 	c->server = POL_NONE;
+	c->spool.fd = -1;
 	c->decision = AUDIT_UNAUTHENTICATED;
 	c->start_us = clock_mono_us();
 	c->wall_us = clock_wall_us();
@@ -362,6 +375,8 @@ process(struct mcp_call *c)
 	set_trace(c);
 	if (run(c, &c->err) < 0)
 		write_error(c);
+	else
+		err_clear(&c->err);	/* of attempts before the good one */
 	mcp_unpin(c);
 	if (c->released)
 		return;			/* held.c has answered and recorded */

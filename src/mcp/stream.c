@@ -172,6 +172,10 @@ mcp_bodyless(struct mcp_call *c, struct err *e)
 		    "Mcp-Session-Id header is required");
 	if (mcp_check_session(c, e) < 0)
 		return -1;
+	/* the rest of a call's stream; any other id: the standalone stream */
+	if (is_get && h->known[HTTP_H_LAST_EVENT_ID].p != NULL &&
+	    mcp_resume(c, h->known[HTTP_H_LAST_EVENT_ID], e) == 0)
+		return 0;
 	return is_get ? open_standalone(c, e) : mcp_session_delete(c, e);
 }
 
@@ -361,7 +365,7 @@ int
 mcp_m_listen(struct mcp_call *c, struct buf *out, struct err *e)
 {
 	struct listen l = { .wanted = 0 };
-	struct json_value uris;
+	struct json_value uris = { JSON_NONE, { NULL, 0 } };
 	struct stream_info *s;
 
 	if (!c->may_stream)

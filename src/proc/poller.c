@@ -23,6 +23,7 @@
 #include "base/json_read.h"
 #include "conf/model.h"
 #include "mcp/catalog.h"
+#include "mcp/spool.h"
 #include "proc/listener.h"
 #include "proc/probe.h"
 #include "proc/proc.h"
@@ -67,7 +68,7 @@ struct poller {
 	struct known	**k;
 	size_t		 n, running;
 	struct db	*db;
-	int64_t		 next_db_ms;
+	int64_t		 next_db_ms, next_sweep_ms;
 	bool		 db_was_up;
 	int64_t		 reload_asked_ms;
 	uint64_t	 conf_generation, policy_generation;
@@ -794,6 +795,10 @@ poller_main(struct proc *proc, uint32_t slot)
 		tend_listeners(&p);
 		wait_for_news(&p, &db_readable);
 		atomic_fetch_add(&shm_poll(p.shm)->rounds, 1);
+		if (clock_mono_ms() >= p.next_sweep_ms) {
+			p.next_sweep_ms = clock_mono_ms() + 60000;
+			spool_sweep(p.conf.run_dir);
+		}
 	}
 	for (i = 0; i < p.n; i++)
 		free_known(&p, p.k[i]);

@@ -198,6 +198,8 @@ metrics_write(const struct shm *shm, struct buf *b)
 	    atomic_load(&q->connections));
 	gauge(b, "omni2_connections_idle", "Of these, idle.",
 	    atomic_load(&q->parked));
+	gauge(b, "omni2_streams", "Of these, event streams.",
+	    atomic_load(&q->streams));
 	gauge(b, "omni2_queue_waiting", "Requests waiting for a worker.",
 	    handed > taken ? handed - taken : 0);
 	gauge(b, "omni2_database_up", "1 when PostgreSQL answers.",
