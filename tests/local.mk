@@ -20,49 +20,10 @@ include tests/model/local.mk
 check_PROGRAMS += %D%/perf/upstream
 %C%_perf_upstream_SOURCES = %D%/perf/upstream.c
 
-EXTRA_DIST += \
-	.ci/run \
-	%D%/conformance/count.mjs \
-	%D%/conformance/expected-failures.txt \
-	%D%/conformance/inject-header.mjs \
-	%D%/conformance/package-lock.json \
-	%D%/conformance/package.json \
-	%D%/conformance/reference-server.mjs \
-	%D%/conformance/run.sh \
-	%D%/perf/run.py \
-	%D%/run \
-	%D%/system/a01_starts.py \
-	%D%/system/a02_calls.py \
-	%D%/system/a03_signals.py \
-	%D%/system/a04_control.py \
-	%D%/system/a05_ctl.py \
-	%D%/system/c01_conformance.py \
-	%D%/system/d01_database.py \
-	%D%/system/f01_kills.py \
-	%D%/system/f02_reload_storm.py \
-	%D%/system/f03_disk_full.py \
-	%D%/system/fake.py \
-	%D%/system/fakes/client.mjs \
-	%D%/system/fakes/client.py \
-	%D%/system/fakes/fastmcp_server.py \
-	%D%/system/fakes/stdio_server.py \
-	%D%/system/h01_malformed.py \
-	%D%/system/h02_limits.py \
-	%D%/system/h03_many.py \
-	%D%/system/harness.py \
-	%D%/system/load.py \
-	%D%/system/m01_eras.py \
-	%D%/system/m02_names.py \
-	%D%/system/m03_messages.py \
-	%D%/system/m04_clients.py \
-	%D%/system/m05_cancel.py \
-	%D%/system/m06_bad_servers.py \
-	%D%/system/p01_permissions.py \
-	%D%/system/p02_limits.py \
-	%D%/system/package-lock.json \
-	%D%/system/package.json \
-	%D%/system/requirements.txt \
-	%D%/system/run.py \
-	%D%/system/s01_streams.py \
-	%D%/system/servers.py \
-	%D%/system/u01_audit.py
+EXTRA_DIST += .ci/run %D%/conformance %D%/perf/run.py %D%/run %D%/system
+
+# What running the tests leaves in folders that are shipped as a whole.
+dist-hook:
+	rm -rf $(distdir)/%D%/system/__pycache__ \
+	    $(distdir)/%D%/system/fakes/__pycache__ \
+	    $(distdir)/%D%/conformance/node_modules

@@ -9,6 +9,11 @@
  * stored into its acknowledgement word. So an acknowledgement can never be
  * earlier than what it says. While it naps (audit.sync async) the pipe fills;
  * a full pipe blocks the writers, which is the back-pressure wanted.
+ *
+ * When the master is killed everybody else is killed with it, and what is in
+ * the pipe then would die with the last process that has it open. So the
+ * auditor alone gets SIGTERM instead: it moves the rest into the journal,
+ * syncs it and is gone too (save).
  */
 #include "config.h"		/* _GNU_SOURCE: F_SETPIPE_SZ */
 
@@ -46,6 +51,8 @@
 #define FAILING_MS	200
 #define CHECK_MS	100		/* shipper, configuration, spool */
 #define SHIPPER_PAUSE_MS 1000
+#define LOCK_WAIT_MS	2000		/* that a predecessor may still write */
+#define SAVE_MS		500		/* for the last words of the killed */
 #define FLAG_LAST	1u
 
 struct auditor {
@@ -59,6 +66,9 @@ struct auditor {
 	char		 node[CONF_TEXT];
 	struct journal	 journal;
 	bool		 journal_open, failing, unsynced, other_shipper;
+	bool		 disk_full;	/* why it is failing */
+	pid_t		 master;
+	int64_t		 locked_ms;	/* somebody has the lock: since when */
 	struct journal_reader reader;
 	int64_t		 fresh_from;
 	pid_t		 shipper;
@@ -137,7 +147,17 @@ set_failing(struct auditor *a, const char *what, const char *why)
 	if (log_limit_ok(&ll))
 		log_error("%s: %s", what, why);
 	a->failing = true;
+	a->disk_full = false;
 	atomic_store(&a->words->state, AUDIT_STATE_FAILING);
+}
+
+static void
+set_unwritable(struct auditor *a, const char *what)
+{
+	int error = errno;
+
+	set_failing(a, what, strerror(error));
+	a->disk_full = error == ENOSPC || error == EDQUOT;
 }
 
 /*
@@ -177,12 +197,17 @@ open_journal(struct auditor *a)
 	struct err e;
 
 	if (journal_open(&a->journal, a->dir, a->segment_bytes, &e) < 0) {
-		/* A predecessor's children may hold the lock for a moment. */
-		if (e.code != ERR_CONFLICT)
+		/* The auditor of a master that was killed may still save what
+		 * was in its pipe. */
+		if (a->locked_ms == 0)
+			a->locked_ms = clock_mono_ms();
+		if (e.code != ERR_CONFLICT ||
+		    clock_mono_ms() - a->locked_ms > LOCK_WAIT_MS)
 			set_failing(a, "cannot open the journal", e.text);
 		return false;
 	}
 	a->journal_open = true;
+	a->locked_ms = 0;
 	a->unsynced = true;
 	start_reader(a);
 	return true;
@@ -243,7 +268,7 @@ sync_journal(struct auditor *a)
 	if (!a->unsynced)
 		return 0;
 	if (journal_sync(&a->journal) < 0) {
-		set_failing(a, "cannot sync the journal", strerror(errno));
+		set_unwritable(a, "cannot sync the journal");
 		return -1;
 	}
 	a->unsynced = false;
@@ -262,7 +287,7 @@ drain(struct auditor *a)
 		n = journal_splice(&a->journal, a->pipe_fd,
 		    (size_t)(ROUND_BYTES - sum));
 		if (n < 0) {
-			set_failing(a, "cannot write the journal", strerror(errno));
+			set_unwritable(a, "cannot write the journal");
 			return sum > 0 ? sum : -1;
 		}
 		if (n == 0)
@@ -368,6 +393,21 @@ check(struct auditor *a)
 		start_shipper(a);
 }
 
+/* A full disk gets back the space of what PostgreSQL has. Not beyond what
+ * was read back here: the reader must not find a hole in its way. */
+static void
+give_back(struct auditor *a)
+{
+	uint64_t at = atomic_load(&a->words->shipped_bytes);
+	uint64_t end = atomic_load(&a->words->journal_bytes);
+	uint64_t size = (uint64_t)a->segment_bytes;
+
+	if (at > end)
+		at = end;
+	journal_give_back(&a->journal, (int64_t)(at / size) + 1,
+	    (int64_t)(at % size));
+}
+
 /* One round. Bytes moved, or -1 while the journal cannot be written. */
 static ssize_t
 turn(struct auditor *a)
@@ -376,9 +416,11 @@ turn(struct auditor *a)
 
 	if (!a->journal_open && !open_journal(a))
 		return -1;
+	if (a->disk_full)
+		give_back(a);
 	if (a->failing && journal_probe(&a->journal) < 0)
 		return -1;
-	a->failing = false;
+	a->failing = a->disk_full = false;
 	n = drain(a);
 	/* After, not before: who wrote what was just moved may have known the
 	 * newest audit.sync, and must be answered by it. */
@@ -412,6 +454,38 @@ wait_more(struct auditor *a, ssize_t moved)
 		nap(NAP_IDLE_MS);	/* no writer is left: not a busy loop */
 }
 
+static bool
+is_orphan(const struct auditor *a)
+{
+	return getppid() != a->master;
+}
+
+/*
+ * The master is dead. The writers are, or are dying; once the pipe has no
+ * writer and is empty, it has all that was ever answered for. Nobody waits
+ * for an acknowledgement, and the next omni2d ships.
+ */
+static void
+save(struct auditor *a)
+{
+	int64_t deadline_ms = clock_mono_ms() + SAVE_MS, left_ms;
+	struct pollfd p = { .fd = a->pipe_fd, .events = POLLIN };
+	ssize_t n;
+
+	if (a->shipper > 0)
+		kill(a->shipper, SIGKILL);
+	while ((left_ms = deadline_ms - clock_mono_ms()) > 0) {
+		n = a->journal_open || open_journal(a) ? drain(a) : -1;
+		if (n < 0)
+			nap(NAP_BUSY_MS);
+		else if (n == 0 && poll(&p, 1, (int)left_ms) > 0 &&
+		    (p.revents & POLLIN) == 0)
+			break;
+	}
+	if (a->journal_open)
+		(void)sync_journal(a);
+}
+
 /* After SIGTERM: the pipe is emptied; the shipper gets what time is left. */
 static void
 finish(struct auditor *a)
@@ -419,20 +493,51 @@ finish(struct auditor *a)
 	int64_t deadline_ms = clock_mono_ms() + a->conf->drain_timeout_ms;
 	ssize_t n;
 
-	while ((n = turn(a)) != 0 && clock_mono_ms() < deadline_ms)
+	while (!is_orphan(a) && (n = turn(a)) != 0 &&
+	    clock_mono_ms() < deadline_ms)
 		if (n < 0)
 			nap(NAP_IDLE_MS);
-	if (a->journal_open)
+	if (a->journal_open && !is_orphan(a))
 		(void)sync_journal(a);
 	if (a->shipper > 0)
 		kill(a->shipper, SIGTERM);
-	while (a->shipper > 0 && clock_mono_ms() < deadline_ms) {
+	while (!is_orphan(a) && a->shipper > 0 &&
+	    clock_mono_ms() < deadline_ms) {
 		(void)turn(a);
 		nap(NAP_BUSY_MS);
 		reap_shipper(a, WNOHANG);
 	}
+	if (is_orphan(a)) {
+		save(a);
+		return;
+	}
 	kill_shipper(a);
 	(void)turn(a);
+}
+
+static void
+start(struct auditor *a, struct shm *shm, int pipe_fd, int64_t segment_bytes)
+{
+	struct sigaction sa = { .sa_handler = on_term };
+	sigset_t term;
+
+	a->shm = shm;
+	a->words = shm_audit(shm);
+	a->pipe_fd = pipe_fd;
+	a->segment_bytes = segment_bytes;
+	/* By its slot: it may have died before we could ask who it is. */
+	a->master = atomic_load(&shm_slot(shm,
+	    shm_kind_first(KIND_MASTER))->pid);
+	if (a->master == 0)
+		a->master = getppid();
+	sigaction(SIGTERM, &sa, NULL);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
+	(void)fcntl(pipe_fd, F_SETPIPE_SZ, PIPE_BYTES);
+	atomic_store(&a->words->state, AUDIT_STATE_STARTING);
+	read_conf(a);
+	set_names(a);
 }
 
 int
@@ -440,25 +545,11 @@ auditor_run(struct shm *shm, uint32_t slot, int pipe_read_fd,
     int64_t segment_bytes)
 {
 	struct auditor *a = xcalloc(1, sizeof(*a));
-	struct sigaction sa = { .sa_handler = on_term };
-
-	sigset_t term;
 
 	(void)slot;
-	a->shm = shm;
-	a->words = shm_audit(shm);
-	a->pipe_fd = pipe_read_fd;
-	a->segment_bytes = segment_bytes;
-	sigaction(SIGTERM, &sa, NULL);
-	sigemptyset(&term);
-	sigaddset(&term, SIGTERM);
-	sigprocmask(SIG_UNBLOCK, &term, NULL);
-	(void)fcntl(pipe_read_fd, F_SETPIPE_SZ, PIPE_BYTES);
-	atomic_store(&a->words->state, AUDIT_STATE_STARTING);
-	read_conf(a);
-	set_names(a);
+	start(a, shm, pipe_read_fd, segment_bytes);
 	slot_state(shm, SLOT_IDLE);
-	while (!stop) {
+	while (!stop && !is_orphan(a)) {
 		ssize_t moved = turn(a);
 
 		check(a);

@@ -6,6 +6,9 @@
  * enum below) and audit_ack. SIGKILL at any instant loses nothing: a byte
  * leaves the pipe only by entering the file; position and rows commit in one
  * transaction; a new auditor goes on at the end of the file.
+ *
+ * Its parent-death signal is SIGTERM, and it does not hold the pipe's write
+ * end: when the master is killed it saves what is in the pipe and goes.
  */
 #ifndef OMNI2_AUDIT_AUDITOR_H
 #define OMNI2_AUDIT_AUDITOR_H
@@ -14,8 +17,10 @@
 #include "shm/shm.h"
 
 /* Main loop of the child; returns at SIGTERM after the pipe is drained into
- * the journal (shipping gets what is left of drain_timeout). Reads settings
- * again when the configuration generation changes. */
+ * the journal (shipping gets what is left of drain_timeout), and without its
+ * master (of the shm's slots; else the parent) within half a second, when the
+ * pipe has no writer or time is up. SIGTERM may be blocked until it is called.
+ * Reads settings again when the configuration generation changes. */
 int	auditor_main(struct shm *, uint32_t slot, int pipe_read_fd);
 
 /* For omni2ctl audit verify: checks chain, numbers and hashes in the database

@@ -15,7 +15,7 @@
  * A writer killed after 2 is finished by the next one (finish_tails). Readers
  * that stood behind the cut go on at the same distance in the next segment.
  */
-#include "config.h"		/* _GNU_SOURCE: splice */
+#include "config.h"		/* _GNU_SOURCE: splice, fallocate */
 
 #include "audit/journal.h"
 
@@ -37,6 +37,7 @@
 
 #define COPY_BYTES	65536
 #define PROBE_BYTES	65536
+#define HOLE_BYTES	4096		/* nothing smaller is given back */
 
 void
 journal_segment_name(int64_t segment, char out[32])
@@ -428,4 +429,30 @@ journal_probe(const struct journal *j)
 	(void)unlinkat(j->dir_fd, "probe", 0);
 	errno = saved;
 	return rv;
+}
+
+void
+journal_give_back(const struct journal *j, int64_t segment, int64_t offset)
+{
+	static struct log_limit ll = { .interval_ms = 60000 };
+	int64_t oldest, newest;
+	char name[32];
+	int fd;
+
+	if (journal_range(j->dir_fd, &oldest, &newest) < 0)
+		return;
+	for (; oldest > 0 && oldest < segment && oldest < newest; oldest++) {
+		journal_segment_name(oldest, name);
+		(void)unlinkat(j->dir_fd, name, 0);
+	}
+	offset -= offset % HOLE_BYTES;
+	journal_segment_name(segment, name);
+	if (offset == 0 ||
+	    (fd = openat(j->dir_fd, name, O_WRONLY | O_CLOEXEC)) < 0)
+		return;
+	if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+	    offset) < 0 && log_limit_ok(&ll))
+		log_warn("the space of shipped audit records stays in use: %s",
+		    strerror(errno));
+	close(fd);
 }

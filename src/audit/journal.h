@@ -38,6 +38,11 @@ ssize_t	journal_splice(struct journal *, int pipe_fd, size_t max);
 int	journal_sync(struct journal *);
 /* Can the directory be written? A small file, written and removed. */
 int	journal_probe(const struct journal *);
+/* For a full disk: the space of all before this position, which nobody will
+ * read again. Segments before it are removed; its own gets a hole, so that
+ * all positions stay what they are. */
+void	journal_give_back(const struct journal *, int64_t segment,
+	    int64_t offset);
 
 /* Shared with the readers. */
 void	journal_segment_name(int64_t segment, char out[32]);

@@ -69,7 +69,7 @@ bind_role_rate(struct bind *b, const struct yaml_node *node,
 {
 	static const struct bind_key rate_keys[] = {
 		{ "requests_per_hour", false, NULL },
-		{ "concurrent_requests", false, NULL },
+		{ "concurrent_requests", true, NULL },
 	};
 	const struct yaml_node *v[BIND_COUNT(rate_keys)];
 

@@ -26,6 +26,16 @@ directory_of(struct bind *b, const char *file)
 }
 
 static ssize_t
+read_from(struct bind *b, const char *file, char *out, size_t size)
+{
+	ssize_t n = fdio_read_file(file, out, size);
+
+	if (n >= 0 && !strlist_has(&b->model->secret_files, file))
+		strlist_add(&b->model->secret_files, file);
+	return n;
+}
+
+static ssize_t
 read_relative(struct bind *b, const struct yaml_node *node, char *out,
     size_t size)
 {
@@ -33,12 +43,12 @@ read_relative(struct bind *b, const struct yaml_node *node, char *out,
 	ssize_t n;
 
 	if (dir != NULL && dir[0] == '/') {
-		n = fdio_read_file(arena_printf(b->mem, "%s/%s", dir,
+		n = read_from(b, arena_printf(b->mem, "%s/%s", dir,
 		    node->text), out, size);
 		if (n >= 0 || errno != ENOENT)
 			return n;
 	}
-	return fdio_read_file(arena_printf(b->mem, "%s%s",
+	return read_from(b, arena_printf(b->mem, "%s%s",
 	    directory_of(b, node->file), node->text), out, size);
 }
 
@@ -79,7 +89,7 @@ read_secret(struct bind *b, const struct yaml_node *node, const char *path)
 		return NULL;
 	}
 	if (node->text[0] == '/')
-		n = fdio_read_file(node->text, text, sizeof(text));
+		n = read_from(b, node->text, text, sizeof(text));
 	else
 		n = read_relative(b, node, text, sizeof(text));
 	if (n < 0) {

@@ -201,7 +201,7 @@ bind_rate(struct bind *b, const struct yaml_node *node, const char *path,
 {
 	static const struct bind_key rate_keys[] = {
 		{ "requests_per_minute", false, NULL },
-		{ "burst", false, NULL },
+		{ "burst", true, "the limit is a sliding window" },
 	};
 	const struct yaml_node *v[BIND_COUNT(rate_keys)];
 

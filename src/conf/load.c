@@ -225,6 +225,7 @@ parse_file(struct load *l, size_t i)
 	if (n < 0)
 		source_error(l, &l->src[i], strerror(errno));
 	else {
+		(void)model_add_file(l->b.model, l->src[i].file);
 		parse_text(l, i, text, (size_t)n);
 		explicit_bzero(text, (size_t)n);
 	}

@@ -301,6 +301,7 @@ model_free(struct model *m)
 	strlist_free(&m->blocked_tools);
 	strlist_free(&m->admin_only_tools);
 	strlist_free(&m->files);
+	strlist_free(&m->secret_files);
 	*m = (struct model){ 0 };
 }
 

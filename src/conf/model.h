@@ -153,7 +153,9 @@ struct model {
 	struct strlist	 admin_only_tools;	/* global.admin_only_tools */
 	bool		 has_default_user;
 	struct model_user default_user;
-	struct strlist	 files;			/* owns origin.file */
+	struct strlist	 files;			/* all that were read; owns
+						 * origin.file */
+	struct strlist	 secret_files;		/* those that _file keys name */
 	bool		 db_loaded;		/* rows of the database are in */
 	int64_t		 db_version;		/* policy version read from it */
 };

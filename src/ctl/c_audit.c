@@ -9,6 +9,7 @@
 #include "audit/auditor.h"
 #include "base/arena.h"
 #include "ctl/ctl.h"
+#include "ctl/screen.h"
 #include "proc/secret.h"
 
 static const char *const columns[] = { "#seq", "time", "principal", "decision",
@@ -74,6 +75,7 @@ show(struct ctl *c, const struct audit_filter *f, bool more)
 	else if (!more || db_rows(r) > 0)
 		table_print(t, c->json);
 	fflush(stdout);
+	screen_yaml_flush();
 	table_free(&t);
 	db_result_free(&r);
 	return newest;
@@ -133,8 +135,10 @@ ctl_audit_verify(struct ctl *c)
 		ctl_fail_err(&e);
 	dir = ctl_text("%s/journal", c->conf.state_dir);
 	buf_init(&out, 1u << 30);
+	screen_progress("checking the audit trail");
 	n = audit_verify_signed(c->db, access(dir, R_OK) == 0 ? dir : NULL,
 	    c->conf.token_secret, &out, &e);
+	screen_progress(NULL);
 	if (n < 0)
 		ctl_fail_err(&e);
 	if (c->json)

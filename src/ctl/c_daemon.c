@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "ctl/ctl.h"
+#include "ctl/screen.h"
 #include "mcp/catalog.h"
 #include "proc/proc.h"
 #include "shm/gen.h"
@@ -203,6 +204,7 @@ ctl_top(struct ctl *c)
 			fputs("\033[H\033[J", stdout);
 		print_slots(c);
 		fflush(stdout);
+		screen_yaml_flush();
 		if (once)
 			return EXIT_OK;
 		nanosleep(&(struct timespec){ 1, 0 }, NULL);
@@ -219,7 +221,9 @@ simple(struct ctl *c, const char *line, const char *done, const char *failed)
 
 	args_done(c, 0, 0);
 	buf_init(&out, 1u << 20);
+	screen_progress("waiting for omni2d");
 	rc = ctl_ask(c, line, &out, NULL);
+	screen_progress(NULL);
 	if (rc < 0)
 		ctl_no_daemon(c);
 	nl = memchr(out.p, '\n', out.n);
@@ -252,13 +256,21 @@ ctl_stop(struct ctl *c)
 int
 ctl_check(struct ctl *c)
 {
+	const struct passwd *pw;
 	struct buf text;
+	int rc;
 
 	args_done(c, 0, 0);
+	ctl_conf(c);
+	pw = ctl_service_user(c);
+	model_free(&c->model);
 	buf_init(&text, 1u << 20);
-	model_init(&c->model);
-	if (loader_read(c->conf_path, &c->conf, &c->model, &text,
-	    LOADER_CHECK) < 0) {
+	/* as the daemon: PostgreSQL may know its user only */
+	ctl_act_as(pw, true);
+	rc = loader_read(c->conf_path, &c->conf, &c->model, &text,
+	    LOADER_CHECK);
+	ctl_act_as(pw, false);
+	if (rc < 0) {
 		fprintf(stderr, "%.*s", (int)text.n, text.p);
 		ctl_fail(EXIT_FAILED, "the configuration is wrong");
 	}

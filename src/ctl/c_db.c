@@ -5,9 +5,10 @@
 #include <stdlib.h>
 
 #include "ctl/ctl.h"
+#include "ctl/screen.h"
 
-static const char *
-sql_dir(void)
+const char *
+ctl_sql_dir(void)
 {
 	const char *dir = getenv("OMNI2_SQL_DIR");
 
@@ -23,10 +24,12 @@ migrate(struct ctl *c)
 	args_done(c, 0, 0);
 	ctl_db(c);
 	buf_init(&out, 1u << 20);
-	if (store_migrate(c->db, sql_dir(), &out, &e) < 0) {
+	screen_progress("applying migrations");
+	if (store_migrate(c->db, ctl_sql_dir(), &out, &e) < 0) {
 		fprintf(stderr, "%.*s", (int)out.n, out.p);
 		ctl_fail_err(&e);
 	}
+	screen_progress(NULL);
 	if (c->json)
 		puts("{\"ok\":true}");
 	else if (out.n > 0)
@@ -59,7 +62,7 @@ ctl_db_status(struct ctl *c)
 	args_done(c, 0, 0);
 	ctl_db(c);
 	buf_init(&out, 1u << 20);
-	if (store_migrate_status(c->db, sql_dir(), &s, &out, &e) < 0)
+	if (store_migrate_status(c->db, ctl_sql_dir(), &s, &out, &e) < 0)
 		ctl_fail_err(&e);
 	if (c->json)
 		printf("{\"current\":%d,\"available\":%d,\"pending\":%d,"

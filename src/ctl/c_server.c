@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json_read.h"
 #include "ctl/ctl.h"
+#include "ctl/screen.h"
 #include "mcp/catalog.h"
 #include "net/url.h"
 #include "shm/gen.h"
@@ -304,10 +305,12 @@ ctl_server_test(struct ctl *c)
 	    c->conf.run_dir));
 	buf_init(&result, 16u << 20);
 	start = clock_mono_us();
+	screen_progress("connecting to %s", c->argv[0]);
 	if (upstream_open(pool, &t, 0, true, clock_mono_ms() + t.timeout_ms, &s,
 	    &result, &e) < 0)
 		ctl_fail_err(&e);
 	start = clock_mono_us() - start;
+	screen_progress(NULL);
 	if (json_check(buf_span(&result), &root, NULL) != JSON_OK ||
 	    json_object(root.raw, names, v, 2) != JSON_OK)
 		ctl_fail(EXIT_FAILED, "server %s: its initialize result is not "
@@ -361,8 +364,8 @@ ctl_tool_list(struct ctl *c)
 		p = ctl_policy(c);
 		user = pol_find_user(p, span_str(ctl_email(email)));
 		if (user == POL_NONE)
-			ctl_fail(EXIT_NOT_FOUND, "there is no user %s; \"omni2ctl "
-			    "user list\" shows them", email);
+			ctl_fail(EXIT_NOT_FOUND, "there is no user %s; "
+			    "\"omni2ctl user list\" shows them", email);
 	}
 	for (i = 0; cat != NULL && i < cat->n_items; i++) {
 		const struct cat_item *it = cat_item(cat, i);
@@ -420,7 +423,8 @@ test_server(struct policy_test *pt, uint32_t server)
 	}
 	if (k == CAT_NONE) {
 		table_row(pt->t, pol_cstr(pt->p, ps->name), NULL,
-		    rbac_may_use_server(pt->p, pt->user, server) ? NULL : "deny",
+		    rbac_may_use_server(pt->p, pt->user, server) ? NULL :
+		    "deny",
 		    "its tools are not known; name one with --tool");
 		return;
 	}

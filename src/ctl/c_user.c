@@ -112,7 +112,8 @@ store(struct ctl *c, struct model_user *u, bool only_new, const char *action)
 	json_put_raw(&j, "allowed_mcps", span_str(grants));
 	json_object_end(&j);
 	buf_add_char(&b, '\0');
-	if (store_change_log(c->db, ctl_actor(), action, u->email, NULL, b.p, &e) < 0)
+	if (store_change_log(c->db, ctl_actor(), action, u->email, NULL, b.p,
+	    &e) < 0)
 		ctl_fail_err(&e);
 	buf_free(&b);
 	free(grants);
@@ -127,7 +128,7 @@ ctl_user_add(struct ctl *c)
 
 	if (c->argc == 0)
 		ctl_usage(c);
-	ctl_model(c);
+	ctl_model_seeded(c);
 	u = xcalloc(1, sizeof(*u));
 	*u = (struct model_user){ .org = xstrdup(ORG), .active = true,
 	    .name = xstrdup(""), .role = xstrdup(""), .requests_per_hour = -1,
@@ -166,7 +167,9 @@ limit_text(struct ctl *c, const struct model_user *u)
 	int64_t n = u->requests_per_hour >= 0 ? u->requests_per_hour :
 	    r == NULL ? 0 : r->requests_per_hour;
 
-	return n == 0 && !c->json ? "unlimited" : ctl_text("%lld", (long long)n);
+	if (n == 0 && !c->json)
+		return "unlimited";
+	return ctl_text("%lld", (long long)n);
 }
 
 static void
@@ -218,7 +221,7 @@ ctl_user_set(struct ctl *c)
 
 	if (c->argc < 1)
 		ctl_usage(c);
-	ctl_model(c);
+	ctl_model_seeded(c);
 	u = find_user(c, c->argv[0]);
 	if (u->origin.source == SOURCE_YAML)
 		ctl_fail(EXIT_CONFLICT, "%s stands in %s line %d; change it "
@@ -244,7 +247,7 @@ set_active(struct ctl *c, bool active)
 	struct err e;
 
 	args_done(c, 1, 1);
-	ctl_model(c);
+	ctl_model_seeded(c);
 	u = find_user(c, c->argv[0]);
 	if (store_user_set_active(c->db, ORG, u->email, active, &e) < 0 ||
 	    store_change_log(c->db, ctl_actor(), active ? "user enable" :
@@ -285,7 +288,7 @@ ctl_key_create(struct ctl *c)
 	struct err e;
 
 	args_done(c, 1, 1);
-	ctl_model(c);
+	ctl_model_seeded(c);
 	u = find_user(c, c->argv[0]);
 	apikey_new(text, digest, prefix);
 	if (expires > 0)

@@ -21,9 +21,12 @@ enum ctl_exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2,
 	EXIT_NOT_FOUND = 3, EXIT_DENIED = 4, EXIT_UNREACHABLE = 5,
 	EXIT_CONFLICT = 6 };
 
+struct passwd;
+
 struct ctl {
 	const char	*conf_path;
 	bool		 json;
+	bool		 yaml;		/* and then json, too: see screen.h */
 	struct conf	 conf;		/* after ctl_conf() */
 	struct model	 model;
 	bool		 have_conf;
@@ -64,7 +67,20 @@ void	ctl_usage(const struct ctl *) __attribute__((noreturn));
 /* session.c: what a command works with; each fails by itself. */
 void	ctl_conf(struct ctl *);		/* reads the settings and the YAML model */
 void	ctl_db(struct ctl *);		/* connects */
-void	ctl_model(struct ctl *);	/* YAML and database, merged */
+/* Connects; root does it as the daemon's user if PostgreSQL wants that one
+ * (peer authentication). NULL with err. */
+struct db *ctl_db_open(struct ctl *, const char *conninfo, int64_t timeout_ms,
+	    struct err *);
+/* The user of the daemon, for root: server.user, or omni2. NULL: not root, or
+ * there is no such user. Wants the settings to be read, if they can be. */
+const struct passwd *ctl_service_user(const struct ctl *);
+/* Acts as this user (NULL: nothing happens) until it is called with false. */
+void	ctl_act_as(const struct passwd *, bool);
+const char *ctl_sql_dir(void);		/* of the migrations */
+void	ctl_model(struct ctl *);	/* YAML and database, merged; reads only */
+/* The same for commands that change something: rows of the YAML files are put
+ * into the database first, so that what is added can refer to them. */
+void	ctl_model_seeded(struct ctl *);
 const struct pol_head *ctl_policy(struct ctl *);	/* built on the heap */
 bool	ctl_attach(struct ctl *, bool must);	/* the daemon's shared memory */
 /* Tells the daemon that the policy changed; waits until it is in force. */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "ctl/ctl.h"
+#include "ctl/screen.h"
 
 const struct command ctl_commands[] = {
 #define CMD(name, args, help, fn) { name, args, help, fn },
@@ -34,7 +35,7 @@ static struct ctl ctl;
 static const struct command *current;
 
 static const char synopsis[] =
-    "usage: omni2ctl [-c file] [-o table|json] command [argument ...]\n";
+    "usage: omni2ctl [-c file] [-o table|json|yaml] command [argument ...]\n";
 
 /* Does the command belong to this group ("user"), or is it the command? */
 static bool
@@ -55,7 +56,7 @@ print_commands(FILE *f, const char *group)
 	if (group == NULL)
 		fputs(synopsis, f);
 	else
-		fprintf(f, "usage: omni2ctl [-c file] [-o table|json] %s "
+		fprintf(f, "usage: omni2ctl [-c file] [-o table|json|yaml] %s "
 		    "command [argument ...]\n", group);
 	fputs("\ncommands:\n", f);
 	for (c = ctl_commands; c->name != NULL; c++)
@@ -65,7 +66,7 @@ print_commands(FILE *f, const char *group)
 		fputs("\noptions:\n"
 		    "  -c file         configuration ("
 		    OMNI2_SYSCONFDIR "/omni2.yaml)\n"
-		    "  -o table|json   form of the output\n"
+		    "  -o FORM         form of the output: table, json or yaml\n"
 		    "  -h, --help      this text, or that of a command\n"
 		    "  -V, --version   print the version\n", f);
 	fputs("\n\"omni2ctl COMMAND --help\" shows the arguments of a "
@@ -288,10 +289,12 @@ help(struct ctl *c)
 static void
 set_format(struct ctl *c, const char *format)
 {
-	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0)
-		ctl_fail(EXIT_USAGE, "-o takes table or json, not \"%s\"",
+	if (strcmp(format, "json") != 0 && strcmp(format, "table") != 0 &&
+	    strcmp(format, "yaml") != 0)
+		ctl_fail(EXIT_USAGE, "-o takes table, json or yaml, not \"%s\"",
 		    format);
-	c->json = *format == 'j';
+	c->yaml = *format == 'y';
+	c->json = *format != 't';
 }
 
 static void
@@ -351,5 +354,9 @@ main(int argc, char **argv)
 	format = args_value(&ctl, "-o");
 	if (format != NULL)
 		set_format(&ctl, format);
+	if (takes_option(current, "--watch"))
+		screen_watch(&ctl);
+	if (ctl.yaml)
+		screen_yaml_begin();
 	return current->run(&ctl);
 }

@@ -2,6 +2,7 @@
  * session -- configuration, database, policy and daemon for the commands.
  */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "policy/build.h"
 #include "proc/proc.h"
 #include "shm/gen.h"
+#include "store/admin.h"
 
 #define POLICY_MAX (64u << 20)
 
@@ -65,6 +67,42 @@ run_dir(struct ctl *c)
 	return c->conf.run_dir;
 }
 
+const struct passwd *
+ctl_service_user(const struct ctl *c)
+{
+	if (getuid() != 0)
+		return NULL;
+	return getpwnam(c->conf.user[0] != '\0' ? c->conf.user : "omni2");
+}
+
+/* The group first and last: only root may change it. */
+void
+ctl_act_as(const struct passwd *pw, bool on)
+{
+	if (pw == NULL)
+		return;
+	if (on ? setegid(pw->pw_gid) < 0 || seteuid(pw->pw_uid) < 0 :
+	    seteuid(0) < 0 || setegid(getgid()) < 0)
+		ctl_fail(EXIT_FAILED, "cannot become %s: %s", on ? pw->pw_name :
+		    "root", strerror(errno));
+}
+
+struct db *
+ctl_db_open(struct ctl *c, const char *conninfo, int64_t timeout_ms,
+    struct err *e)
+{
+	struct db *db = db_open(conninfo, timeout_ms, e);
+	const struct passwd *pw;
+
+	if (db != NULL || !conninfo_is_local(conninfo) ||
+	    (pw = ctl_service_user(c)) == NULL)
+		return db;
+	ctl_act_as(pw, true);
+	db = db_open(conninfo, timeout_ms, e);
+	ctl_act_as(pw, false);
+	return db;
+}
+
 void
 ctl_db(struct ctl *c)
 {
@@ -75,7 +113,8 @@ ctl_db(struct ctl *c)
 	ctl_conf(c);
 	if (c->conf.database_url[0] == '\0')
 		ctl_fail(EXIT_FAILED, "%s: set database.url", c->conf_path);
-	c->db = db_open(c->conf.database_url, c->conf.database_timeout_ms, &e);
+	c->db = ctl_db_open(c, c->conf.database_url,
+	    c->conf.database_timeout_ms, &e);
 	if (c->db == NULL)
 		ctl_fail_err(&e);
 }
@@ -88,9 +127,19 @@ ctl_model(struct ctl *c)
 	ctl_db(c);
 	if (c->model.db_loaded)
 		return;
-	if (store_seed(c->db, &c->model, &e) < 0 ||
-	    store_load(c->db, &c->model, &e) < 0)
+	if (store_load(c->db, &c->model, &e) < 0)
 		ctl_fail_err(&e);
+}
+
+void
+ctl_model_seeded(struct ctl *c)
+{
+	struct err e;
+
+	ctl_db(c);
+	if (!c->model.db_loaded && store_seed(c->db, &c->model, &e) < 0)
+		ctl_fail_err(&e);
+	ctl_model(c);
 }
 
 const struct pol_head *

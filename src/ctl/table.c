@@ -1,21 +1,25 @@
 /*
  * table -- rows for people (aligned columns) or for programs (JSON).
  *
- * On a terminal lines end at its right edge; into a pipe or a file they go
- * whole. What came from outside (names, errors of servers) cannot steer the
+ * On a terminal the widest columns are cut so that lines fit; into a pipe or a
+ * file they go whole. What came from outside (names, errors of servers) cannot steer the
  * terminal: control characters are shown as "?".
  */
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "base/arena.h"
+#include "base/log.h"
 #include "base/utf8.h"
 #include "ctl/ctl.h"
+#include "ctl/fit.h"
+#include "ctl/screen.h"
+
+#define ELLIPSIS	"\xe2\x80\xa6"
+#define TABLE_COLUMNS	32
+#define COLUMN_MIN	8	/* characters that are left of a cut column */
 
 struct table {
 	const char *const *column;
@@ -148,17 +152,6 @@ print_json(const struct table *t, bool is_record)
 	buf_free(&b);
 }
 
-/* Columns of the terminal; INT_MAX if it is none. */
-static int
-line_width(void)
-{
-	struct winsize w;
-
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 || w.ws_col < 20)
-		return INT_MAX;
-	return w.ws_col;
-}
-
 /* One character of s in *n bytes, or "?" for what must not reach a terminal. */
 static const char *
 shown(const char *s, size_t *n)
@@ -184,43 +177,47 @@ text_width(const char *s)
 	return width;
 }
 
-/* Appends at most *left characters. */
+/* Appends s; of one wider than width the beginning and an ellipsis. */
 static void
-put_text(struct buf *b, const char *s, int *left)
+put_text(struct buf *b, const char *s, int width)
 {
+	bool is_cut = text_width(s) > width;
+	int left = is_cut ? width - 1 : width;
 	size_t n;
 
-	for (; *s != '\0' && *left > 0; s += n, (*left)--) {
+	for (; *s != '\0' && left > 0; s += n, left--) {
 		const char *p = shown(s, &n);
 
 		buf_add(b, p, p == s ? n : 1);
 	}
+	if (is_cut)
+		buf_add_str(b, ELLIPSIS);
 }
 
 static void
-put_spaces(struct buf *b, int n, int *left)
+print_row(const struct table *t, const char *const *row, const int *width,
+    bool has_colour)
 {
-	for (; n > 0 && *left > 0; n--, (*left)--)
-		buf_add_char(b, ' ');
-}
-
-static void
-print_row(const struct table *t, const char *const *row, const int *width)
-{
-	int left = line_width(), i;
 	struct buf b;
+	int i;
 
 	buf_init(&b, 1u << 24);
 	for (i = 0; i < t->n_columns; i++) {
 		const char *s = row[i] == NULL || *row[i] == '\0' ? "-" : row[i];
+		const char *style = has_colour ? fit_style(s) : "";
 		int pad = width[i] - text_width(s);
 
 		if (t->column[i][0] == '#')
-			put_spaces(&b, pad, &left);
-		put_text(&b, s, &left);
+			buf_printf(&b, "%*s", pad > 0 ? pad : 0, "");
+		buf_add_str(&b, style);
+		put_text(&b, s, width[i]);
+		if (*style != '\0')
+			buf_add_str(&b, FIT_PLAIN);
 		if (i == t->n_columns - 1)
 			break;
-		put_spaces(&b, t->column[i][0] == '#' ? 2 : pad + 2, &left);
+		if (t->column[i][0] == '#' || pad < 0)
+			pad = 0;
+		buf_printf(&b, "%*s", pad + 2, "");
 	}
 	printf("%.*s\n", (int)b.n, b.p);
 	buf_free(&b);
@@ -239,15 +236,15 @@ heading(const struct table *t, int i)
 	return kept;
 }
 
-void
-table_rows(struct table *t, bool with_head)
+/* Widths of the columns; is_whole: as the text has them. */
+static void
+measure(const struct table *t, const char *const *head, int *width,
+    bool is_whole)
 {
-	const char *head[32];
-	int width[32], i;
+	int least[TABLE_COLUMNS], i;
 	size_t r;
 
 	for (i = 0; i < t->n_columns; i++) {
-		head[i] = heading(t, i);
 		width[i] = text_width(head[i]);
 		for (r = 0; r < t->n_rows; r++) {
 			const char *s = cell(t, r, i);
@@ -255,11 +252,37 @@ table_rows(struct table *t, bool with_head)
 			if (s != NULL && text_width(s) > width[i])
 				width[i] = text_width(s);
 		}
+		/* half a number would be another number */
+		least[i] = t->column[i][0] == '#' ? width[i] :
+		    width[i] < COLUMN_MIN ? width[i] : COLUMN_MIN;
 	}
+	if (!is_whole)
+		fit_columns(width, least, t->n_columns, screen_width());
+}
+
+static void
+print_rows(struct table *t, bool with_head, bool is_whole)
+{
+	bool has_colour = screen_has_colour();
+	const char *head[TABLE_COLUMNS];
+	int width[TABLE_COLUMNS], i;
+	size_t r;
+
+	ASSERT_ALWAYS(t->n_columns <= TABLE_COLUMNS);
+	for (i = 0; i < t->n_columns; i++)
+		head[i] = heading(t, i);
+	measure(t, head, width, is_whole);
 	if (with_head)
-		print_row(t, head, width);
+		print_row(t, head, width, false);
 	for (r = 0; r < t->n_rows; r++)
-		print_row(t, t->cell + r * (size_t)t->n_columns, width);
+		print_row(t, t->cell + r * (size_t)t->n_columns, width,
+		    has_colour);
+}
+
+void
+table_rows(struct table *t, bool with_head)
+{
+	print_rows(t, with_head, false);
 }
 
 void
@@ -286,7 +309,7 @@ table_print_record(struct table *t, bool json)
 	lines = table_new(columns);
 	for (i = 0; i < t->n_columns; i++)
 		table_row(lines, title(t, i), cell(t, 0, i));
-	table_rows(lines, false);
+	print_rows(lines, false, true);
 	table_free(&lines);
 }
 

@@ -65,8 +65,8 @@ is_ip_literal(struct span host)
 
 /* A DNS name that an attacker controls must not reach us (DNS rebinding): only
  * addresses, localhost and configured names are accepted as Host. */
-static bool
-host_is_allowed(const struct conf *conf, struct span authority)
+bool
+mcp_host_is_allowed(const struct conf *conf, struct span authority)
 {
 	struct span host = host_of(authority);
 	struct url u;
@@ -117,7 +117,7 @@ mcp_check_origin(struct mcp_call *c, struct err *e)
 	struct span host = h->known[HTTP_H_HOST];
 	struct span origin = h->known[HTTP_H_ORIGIN];
 
-	if (host.p != NULL && !host_is_allowed(&c->mcp->conf, host))
+	if (host.p != NULL && !mcp_host_is_allowed(&c->mcp->conf, host))
 		return err_set(e, ERR_ORIGIN, "Host %.*s is not one of this "
 		    "server's names; add it to server.allowed_hosts",
 		    (int)(host.n > 100 ? 100 : host.n), host.p);
@@ -259,7 +259,11 @@ mcp_may(struct mcp_call *c, uint32_t server, enum item_kind kind,
 		shm_count_in(self, C_PERM_MISSES, 1);
 		shm_perm_put(shm, &key, (uint64_t)v.allow << 8 | v.rule);
 	}
-	if (explain)
+	/* an allowed call's rule reads the same whether it was cached or not */
+	if (explain && v.allow)
+		span_copy(c->rule, sizeof(c->rule),
+		    span_str(rbac_rule_text(v.rule)));
+	else if (explain)
 		rbac_explain(c->policy, c->who.user, server, &v, c->rule,
 		    sizeof(c->rule));
 	return v.allow;
@@ -333,8 +337,8 @@ mcp_limit(struct mcp_call *c, struct err *e)
 		return err_set(e, ERR_UNAVAILABLE, "the table of request limits "
 		    "is full; raise limits.rate_principals");
 	if (v == RATE_LIMITED) {
-		snprintf(c->rule, sizeof(c->rule), "limit of role %s: %u per "
-		    "window", c->role, c->limit_per_hour);
+		snprintf(c->rule, sizeof(c->rule), "request limit of the user: "
+		    "%u per window", c->limit_per_hour);
 		return say_limited(c, &info, window, now, e);
 	}
 	c->counted = true;

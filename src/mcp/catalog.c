@@ -294,6 +294,8 @@ add_item(struct builder *b, struct cat_head *c, uint32_t server,
 	it->kind = si->kind;
 	it->name = put(b, w.name);
 	it->raw = put(b, si->raw);
+	if (memmem(si->raw.p, si->raw.n, "x-mcp-header", 12) != NULL)
+		it->flags |= CAT_HAS_PARAM_HEADERS;
 	it->value_off = (uint32_t)(value.raw.p - si->raw.p);
 	it->value_len = (uint32_t)value.raw.n;
 	exposed_text(exposed, sizeof(exposed), si->kind, cat_span(c, s->name),

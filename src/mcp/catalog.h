@@ -21,6 +21,7 @@
 
 #define CAT_MAGIC	0x32746163u
 #define CAT_NONE	UINT32_MAX
+#define CAT_HAS_PARAM_HEADERS	1u	/* "x-mcp-header" stands in it */
 #define CAT_EXPOSED_MAX	64	/* bytes of an exposed tool name */
 
 struct cat_str { uint32_t off, len; };
@@ -31,6 +32,7 @@ struct cat_item {
 	struct cat_str	name;		/* own: tool/prompt name, URI, template */
 	struct cat_str	exposed;	/* in the aggregate */
 	struct cat_str	raw;		/* JSON object as the server sent it */
+	uint32_t	flags;		/* CAT_HAS_* */
 	uint32_t	value_off, value_len;	/* of the name value in raw, with
 						 * its quotes */
 };

@@ -81,11 +81,18 @@ decode_meta(struct mcp_message *m, struct err *e)
 	return 0;
 }
 
+static const char *const param_names[PARAM_COUNT] = {
+	[PARAM_META] = "_meta", [PARAM_ARGUMENTS] = "arguments",
+	[PARAM_NAME] = "name", [PARAM_URI] = "uri", [PARAM_CURSOR] = "cursor",
+	[PARAM_REF] = "ref", [PARAM_LEVEL] = "level",
+	[PARAM_REQUEST_STATE] = "requestState",
+	[PARAM_INPUT_RESPONSES] = "inputResponses",
+};
+
 static int
 decode_params(struct json_value params, struct mcp_message *m, struct err *e)
 {
-	static const char *const names[] = { "_meta", "arguments" };
-	struct json_value v[2];
+	struct json_value *v = m->param;
 	enum json_status st;
 
 	if (params.type == JSON_NONE)
@@ -93,7 +100,7 @@ decode_params(struct json_value params, struct mcp_message *m, struct err *e)
 	if (params.type != JSON_OBJECT)
 		return err_set(e, ERR_BADREQ, "params must be an object");
 	m->params = params;
-	st = json_object(params.raw, names, v, 2);
+	st = json_object(params.raw, param_names, v, PARAM_COUNT);
 	if (st != JSON_OK)
 		return err_set(e, ERR_BADREQ, "params: %s", json_status_text(st));
 	if (v[1].type == JSON_OBJECT) {
@@ -201,16 +208,15 @@ mcp_header_decode(struct span h, char *out, size_t size, struct span *value)
 }
 
 int
-mcp_param_string(struct mcp_call *c, const char *name, struct span *out,
+mcp_param_string(struct mcp_call *c, enum mcp_param which, struct span *out,
     struct err *e)
 {
-	struct json_value v;
+	struct json_value v = c->msg.param[which];
+	const char *name = param_names[which];
 	char *text;
 	long n;
 
-	if (c->msg.params.type != JSON_OBJECT ||
-	    json_object(c->msg.params.raw, &name, &v, 1) != JSON_OK ||
-	    v.type == JSON_NONE)
+	if (v.type == JSON_NONE)
 		return 0;
 	if (v.type != JSON_STRING)
 		return err_set(e, ERR_PARAMS, "params.%s must be a string", name);
@@ -246,21 +252,22 @@ static int
 check_name_header(struct mcp_call *c, struct err *e)
 {
 	struct span want;
-	const char *member;
+	enum mcp_param member;
 	int rc;
 
 	if (span_is(c->msg.method, "tools/call") ||
 	    span_is(c->msg.method, "prompts/get"))
-		member = "name";
+		member = PARAM_NAME;
 	else if (span_is(c->msg.method, "resources/read"))
-		member = "uri";
+		member = PARAM_URI;
 	else
 		return 0;
 	rc = mcp_param_string(c, member, &want, e);
 	if (rc < 0)
 		return -1;
 	if (rc == 0)
-		return err_set(e, ERR_PARAMS, "params.%s is missing", member);
+		return err_set(e, ERR_PARAMS, "params.%s is missing",
+		    param_names[member]);
 	return check_header(c, HTTP_H_MCP_NAME, "Mcp-Name", want, e);
 }
 

@@ -124,10 +124,26 @@ prepare(struct forward *f, const struct pol_server *s)
 }
 
 /* The upstream's answer becomes ours: result into out, or its error. */
+/* result and error of the answer; the upstream layer has looked already,
+ * unless it came from another worker (held.c). */
+static void
+answer_values(struct forward *f, struct json_value v[2])
+{
+	static const char *const names[] = { "result", "error" };
+	struct span text = buf_span(&f->c->mcp->response);
+	int i = f->up.answer_is_error;
+
+	memset(v, 0, 2 * sizeof(v[0]));
+	if (f->up.answer_n > 0) {
+		v[i].type = JSON_OBJECT;
+		v[i].raw = span_make(text.p + f->up.answer_at, f->up.answer_n);
+	} else if (json_object(text, names, v, 2) != JSON_OK)
+		v[0].type = v[1].type = JSON_NONE;
+}
+
 int
 forward_take_response(struct forward *f, struct buf *out, struct err *e)
 {
-	static const char *const names[] = { "result", "error" };
 	static const char *const rnames[] = { "resultType", "ttlMs",
 	    "cacheScope" };
 	static const char *const enames[] = { "code" };
@@ -135,8 +151,8 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 	struct json_value v[2], r[3], code;
 	int64_t number = 0;
 
-	if (json_object(buf_span(&c->mcp->response), names, v, 2) != JSON_OK ||
-	    (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT))
+	answer_values(f, v);
+	if (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with "
 		    "neither result nor error object", c->server_name);
 	if (v[1].type == JSON_OBJECT) {
@@ -160,6 +176,9 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 		buf_add_str(out, ",\"error\":");
 		return buf_add_span(out, v[1].raw);
 	}
+	/* the eras agree: the result passes as it is */
+	if (!c->modern && f->up.session.era != ERA_MODERN)
+		return buf_add_span(out, v[0].raw);
 	if (json_object(v[0].raw, rnames, r, 3) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with a "
 		    "result that names a member twice", c->server_name);
@@ -233,14 +252,13 @@ call_in_rounds(struct forward *f, struct err *e)
 static int
 read_retry(struct forward *f, struct state *st, struct err *e)
 {
-	static const char *const names[] = { "requestState", "inputResponses" };
 	struct mcp_call *c = f->c;
+	const struct json_value v[2] = { c->msg.param[PARAM_REQUEST_STATE],
+	    c->msg.param[PARAM_INPUT_RESPONSES] };
 	struct state_scope scope = forward_scope(f);
-	struct json_value v[2];
 	struct span text;
 
-	if (!c->modern ||
-	    json_object(c->msg.params.raw, names, v, 2) != JSON_OK)
+	if (!c->modern)
 		return 0;
 	if (v[1].type == JSON_OBJECT)
 		f->input_responses = v[1].raw;
@@ -388,7 +406,7 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 	uint32_t item;
 	int rc;
 
-	rc = mcp_param_string(c, "name", &name, e);
+	rc = mcp_param_string(c, PARAM_NAME, &name, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 :
 		    err_set(e, ERR_PARAMS, "params.name is missing");
@@ -407,7 +425,8 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 	f.member = "name";
 	f.own = quoted(c, own);
 	f.up.name = arena_dup(c->mcp->mem, own);
-	if (kind == ITEM_TOOL && mcp_param_headers(c, cat_span(c->catalog,
+	if (kind == ITEM_TOOL && (cat_item(c->catalog, item)->flags &
+	    CAT_HAS_PARAM_HEADERS) && mcp_param_headers(c, cat_span(c->catalog,
 	    cat_item(c->catalog, item)->raw), &f.param_headers, e) < 0)
 		return -1;
 	return forward(&f, out, e);
@@ -416,29 +435,19 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 int
 mcp_m_call_tool(struct mcp_call *c, struct buf *out, struct err *e)
 {
-	static const char *const names[] = { "arguments" };
-	struct json_value v;
+	struct json_value v = c->msg.param[PARAM_ARGUMENTS];
 
-	if (c->msg.params.type == JSON_OBJECT &&
-	    json_object(c->msg.params.raw, names, &v, 1) == JSON_OK &&
-	    v.type != JSON_NONE) {
-		if (v.type != JSON_OBJECT)
-			return err_set(e, ERR_PARAMS,
-			    "params.arguments must be an object");
-		c->arguments = v.raw;
-	}
+	if (v.type != JSON_NONE && v.type != JSON_OBJECT)
+		return err_set(e, ERR_PARAMS,
+		    "params.arguments must be an object");
+	c->arguments = v.raw;
 	return call_named(c, ITEM_TOOL, out, e);
 }
 
 int
 mcp_m_get_prompt(struct mcp_call *c, struct buf *out, struct err *e)
 {
-	static const char *const names[] = { "arguments" };
-	struct json_value v;
-
-	if (c->msg.params.type == JSON_OBJECT &&
-	    json_object(c->msg.params.raw, names, &v, 1) == JSON_OK)
-		c->arguments = v.raw;
+	c->arguments = c->msg.param[PARAM_ARGUMENTS].raw;
 	return call_named(c, ITEM_PROMPT, out, e);
 }
 
@@ -489,7 +498,7 @@ mcp_m_read_resource(struct mcp_call *c, struct buf *out, struct err *e)
 	struct span uri, own;
 	int rc;
 
-	rc = mcp_param_string(c, "uri", &uri, e);
+	rc = mcp_param_string(c, PARAM_URI, &uri, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 :
 		    err_set(e, ERR_PARAMS, "params.uri is missing");

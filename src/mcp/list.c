@@ -28,7 +28,7 @@ read_cursor(struct mcp_call *c, enum item_kind kind, uint32_t *from,
 {
 	struct span text;
 	uint64_t bind, at;
-	int rc = mcp_param_string(c, "cursor", &text, e);
+	int rc = mcp_param_string(c, PARAM_CURSOR, &text, e);
 
 	*from = 0;
 	if (rc <= 0)

@@ -23,7 +23,7 @@ mcp_m_set_level(struct mcp_call *c, struct buf *out, struct err *e)
 	struct span level;
 	int i, rc;
 
-	rc = mcp_param_string(c, "level", &level, e);
+	rc = mcp_param_string(c, PARAM_LEVEL, &level, e);
 	if (rc <= 0)
 		return rc < 0 ? -1 :
 		    err_set(e, ERR_PARAMS, "params.level is missing");
@@ -174,7 +174,7 @@ static int
 watched_of_params(struct mcp_call *c, struct mcp_watched *w, struct err *e)
 {
 	struct span uri;
-	int rc = mcp_param_string(c, "uri", &uri, e);
+	int rc = mcp_param_string(c, PARAM_URI, &uri, e);
 
 	if (rc <= 0)
 		return rc < 0 ? -1 :

@@ -47,12 +47,18 @@ struct mcp {
 	char		 node[64];
 };
 
+/* Members of params that methods ask for; found in one pass (decode.c). */
+enum mcp_param { PARAM_META, PARAM_ARGUMENTS, PARAM_NAME, PARAM_URI,
+	PARAM_CURSOR, PARAM_REF, PARAM_LEVEL, PARAM_REQUEST_STATE,
+	PARAM_INPUT_RESPONSES, PARAM_COUNT };
+
 /* A decoded JSON-RPC message; spans into the body. */
 struct mcp_message {
 	bool		is_request, is_notification, is_response;
 	struct span	id;		/* raw JSON; .n 0 none */
 	struct span	method;
 	struct json_value params;	/* object or JSON_NONE */
+	struct json_value param[PARAM_COUNT];
 	struct json_value meta;		/* params._meta, object or JSON_NONE */
 	struct span	progress_token;	/* raw; .n 0 none */
 	struct json_value m_version, m_capabilities, m_client, m_log_level;
@@ -115,7 +121,7 @@ const char *mcp_revision_text(uint32_t);
 /* Decodes "=?base64?...?=" (MCP 2026-07-28, Value Encoding). */
 bool	mcp_header_decode(struct span, char *out, size_t size, struct span *value);
 /* A string member of params, decoded into the call's arena. 1, 0, -1. */
-int	mcp_param_string(struct mcp_call *, const char *name, struct span *out,
+int	mcp_param_string(struct mcp_call *, enum mcp_param, struct span *out,
 	    struct err *);
 
 /* access.c */

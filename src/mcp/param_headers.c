@@ -136,8 +136,6 @@ mcp_param_headers(struct mcp_call *c, struct span tool, struct span *lines,
 	int rc = 0;
 
 	*lines = span_make("", 0);
-	if (memmem(tool.p, tool.n, "x-mcp-header", 12) == NULL)
-		return 0;
 	if (json_object(tool, tnames, &schema, 1) != JSON_OK ||
 	    schema.type != JSON_OBJECT ||
 	    json_object(schema.raw, snames, &props, 1) != JSON_OK ||

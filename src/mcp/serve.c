@@ -17,7 +17,7 @@
 #define BATCH_MAX 100
 
 struct method {
-	const char	*name;
+	struct span	 name;
 	bool		 legacy, modern;
 	mcp_handler	 handler;
 	enum shm_counter counter;
@@ -25,7 +25,7 @@ struct method {
 
 static const struct method methods[] = {
 #define METHOD(name, legacy, modern, handler, counter) \
-	{ name, legacy, modern, handler, counter },
+	{ { name, sizeof(name) - 1 }, legacy, modern, handler, counter },
 #include "mcp/methods.def"
 #undef METHOD
 };
@@ -161,14 +161,31 @@ write_error(struct mcp_call *c)
 	}
 }
 
-/* Both are accepted; who names the event stream first gets one. */
-static bool
-names_stream_first(struct span accept)
-{
-	const char *stream = memmem(accept.p, accept.n, "text/event-stream", 17);
-	const char *json = memmem(accept.p, accept.n, "application/json", 16);
+/* What an Accept header means; a client sends the same one again and again. */
+struct accepted {
+	char	text[96];
+	size_t	n;
+	bool	json, stream, stream_first;
+};
 
-	return stream != NULL && (json == NULL || stream < json);
+static const struct accepted *
+read_accept(struct span accept)
+{
+	static struct accepted last;
+	const char *stream, *json;
+
+	if (accept.n == last.n && accept.n > 0 &&
+	    memcmp(accept.p, last.text, accept.n) == 0)
+		return &last;
+	last.json = http_accepts(accept, "application/json");
+	last.stream = http_list_has(accept, "text/event-stream");
+	/* both are accepted; who names the event stream first gets one */
+	stream = memmem(accept.p, accept.n, "text/event-stream", 17);
+	json = memmem(accept.p, accept.n, "application/json", 16);
+	last.stream_first = stream != NULL && (json == NULL || stream < json);
+	last.n = accept.n <= sizeof(last.text) ? accept.n : 0;
+	memcpy(last.text, accept.p, last.n);
+	return &last;
 }
 
 static int
@@ -176,21 +193,25 @@ http_rules(struct mcp_call *c, struct err *e)
 {
 	const struct http_head *h = c->http->head;
 	struct span accept = h->known[HTTP_H_ACCEPT];
+	const struct accepted *a;
 
 	if (h->method == HTTP_GET || h->method == HTTP_DELETE)
 		return 0;		/* mcp_bodyless() has its own */
 	if (h->method != HTTP_POST)
 		return err_set(e, ERR_HTTPMETHOD, "Method Not Allowed: this "
 		    "endpoint takes POST, GET and DELETE");
-	if (!http_media_is(h->known[HTTP_H_CONTENT_TYPE], "application/json"))
+	if (!span_is(h->known[HTTP_H_CONTENT_TYPE], "application/json") &&
+	    !http_media_is(h->known[HTTP_H_CONTENT_TYPE], "application/json"))
 		return err_set(e, ERR_MEDIATYPE, "Unsupported Media Type: "
 		    "Content-Type must be application/json");
-	if (accept.p != NULL && !http_accepts(accept, "application/json"))
+	if (accept.p == NULL)
+		return 0;
+	a = read_accept(accept);
+	if (!a->json)
 		return err_set(e, ERR_ACCEPT, "Not Acceptable: Client must "
 		    "accept both application/json and text/event-stream");
-	c->may_stream = accept.p != NULL && !c->in_batch &&
-	    http_list_has(accept, "text/event-stream");
-	c->prefers_stream = c->may_stream && names_stream_first(accept);
+	c->may_stream = a->stream && !c->in_batch;
+	c->prefers_stream = c->may_stream && a->stream_first;
 	return 0;
 }
 
@@ -225,7 +246,7 @@ find_method(struct span name)
 	size_t i;
 
 	for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-		if (span_is(name, methods[i].name))
+		if (span_eq(name, methods[i].name))
 			return &methods[i];
 	return NULL;
 }

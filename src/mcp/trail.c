@@ -46,6 +46,7 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	bool failed = c->err.code != ERR_NONE;
 	struct audit_record r;
 	char session[24];
+	int rc;
 
 	memset(&r, 0, sizeof(r));
 	audit_record_id(r.id, c->wall_us);
@@ -89,6 +90,9 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	r.request_bytes = (int64_t)(h->size + c->http->body.n);
 	r.response_bytes = (int64_t)reply->body.n;
 	shm_count_in(shm_self(m->shm), counter_of(c->decision), 1);
-	return audit_emit(&m->audit, &r, m->conf.audit_sync,
+	rc = audit_emit(&m->audit, &r, m->conf.audit_sync,
 	    clock_mono_ms() + 5000, e);
+	shm_count_in(shm_self(m->shm), rc == 0 ? C_AUDIT_RECORDS :
+	    C_AUDIT_FAILED, 1);
+	return rc;
 }

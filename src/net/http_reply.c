@@ -118,7 +118,8 @@ send_all(struct http_reply *r, struct iovec *iov, size_t n)
 static void
 add(char *out, size_t *n, struct span s)
 {
-	memcpy(out + *n, s.p, s.n);
+	if (s.n > 0)
+		memcpy(out + *n, s.p, s.n);
 	*n += s.n;
 }
 

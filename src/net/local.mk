@@ -6,4 +6,5 @@ noinst_LIBRARIES += %D%/libnet.a
 	%D%/http_reply.c %D%/http_reply.h \
 	%D%/sock.c %D%/sock.h \
 	%D%/sse.c %D%/sse.h \
-	%D%/url.c %D%/url.h
+	%D%/url.c %D%/url.h \
+	%D%/ws.c %D%/ws.h %D%/ws_accept.c

@@ -54,8 +54,7 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 	rc = conf_load(path, conf, m, &report);
 	if (rc == 0 && depth != LOADER_YAML && conf->database_url[0] != '\0' &&
 	    merge_database(conf, m, depth == LOADER_FULL, &e) < 0)
-		conf_report_add(&report, false, path, 0, 0, "database: %s",
-		    e.text);
+		conf_report_add(&report, false, path, 0, 0, "%s", e.text);
 	/* names may live in the database: checked when both are in */
 	if (rc == 0 && conf->database_url[0] != '\0' && m->db_loaded) {
 		model_add_seed_roles(m);

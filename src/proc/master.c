@@ -49,6 +49,7 @@ setup(struct master *m, struct proc *p)
 	if (slot_take(m->shm, KIND_MASTER) != m->shm->slot)
 		die_bug(__FILE__, __LINE__, "the master's slot is taken");
 	slot_started(m->shm, m->shm->slot, getpid());
+	slot_state(m->shm, SLOT_IDLE);
 	sigemptyset(&m->signals);
 	for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
 		sigaddset(&m->signals, wanted[i]);

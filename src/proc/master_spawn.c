@@ -36,11 +36,13 @@ proc_child_start(struct proc *p, enum shm_kind kind, uint32_t slot,
 	static const int reset[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGCHLD,
 	    SIGUSR2 };
 	char title[16];
-	sigset_t none;
+	sigset_t blocked;
 	size_t i;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != master_pid)
+	/* The auditor outlives us for a moment: it saves what is in the pipe.
+	 * It takes SIGTERM when it is ready to. */
+	prctl(PR_SET_PDEATHSIG, kind == KIND_AUDITOR ? SIGTERM : SIGKILL);
+	if (getppid() != master_pid && kind != KIND_AUDITOR)
 		_exit(0);		/* it died before we asked */
 	for (i = 0; i < sizeof(reset) / sizeof(reset[0]); i++)
 		signal(reset[i], SIG_DFL);
@@ -48,8 +50,10 @@ proc_child_start(struct proc *p, enum shm_kind kind, uint32_t slot,
 	signal(SIGUSR1, SIG_IGN);	/* until a handler is there */
 	signal(SIGHUP, SIG_IGN);	/* for the master; a group gets it all */
 	signal(SIGINT, SIG_IGN);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigemptyset(&blocked);
+	if (kind == KIND_AUDITOR)
+		sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	if (kind == KIND_WORKER || kind == KIND_CONTROL)
 		snprintf(title, sizeof(title), "%s[%u]", shm_kind_name(kind),
 		    slot);
@@ -115,6 +119,9 @@ close_others(struct proc *p, enum shm_kind kind)
 			close(p->listen_fd[i]);
 	if (kind != KIND_AUDITOR)
 		close(p->audit_pipe[0]);
+	/* Its end must come when the last who writes records is gone. */
+	if (kind != KIND_WORKER && kind != KIND_CONTROL)
+		close(p->audit_pipe[1]);
 	if (kind != KIND_STDIOD)
 		close(p->stdio_fd);
 	if (kind != KIND_LOADER)

@@ -164,15 +164,13 @@ client_response(struct stdiod *sd, struct call *c, struct span text)
 
 void
 client_error(struct stdiod *sd, struct call *c, const struct err *e,
-    bool not_executed)
+    unsigned flags)
 {
 	struct stdio_frame f = { .type = STDIO_ERROR, .id = c->id,
 	    .server_id = c->server_id };
 	struct client *cl = c->client;
 
-	f.flags = (uint16_t)e->code;
-	if (not_executed)
-		f.flags |= STDIO_FLAG_NOT_EXECUTED;
+	f.flags = (uint16_t)(e->code | flags);
 	call_end(sd, c);
 	client_send(sd, cl, &f, span_make(NULL, 0), span_str(e->text));
 }
@@ -190,6 +188,7 @@ client_call(struct stdiod *sd, struct client *cl, const struct stdio_frame *f,
 	c = xcalloc(1, sizeof(*c));
 	c->id = f->id;
 	c->server_id = f->server_id;
+	c->client_session = f->client_session;
 	c->is_open = f->type == STDIO_OPEN;
 	c->client = cl;
 	cl->call = c;
@@ -198,7 +197,7 @@ client_call(struct stdiod *sd, struct client *cl, const struct stdio_frame *f,
 		c->is_open = true;	/* so that the other one stays */
 		err_set(&e, ERR_INTERNAL, "call id %llu is in use",
 		    (unsigned long long)f->id);
-		client_error(sd, c, &e, true);
+		client_error(sd, c, &e, STDIO_FLAG_NOT_EXECUTED);
 		return 0;
 	}
 	server_submit(sd, c, body);
@@ -215,7 +214,11 @@ client_frame(struct stdiod *sd, struct client *cl,
 	case STDIO_CALL:
 		return client_call(sd, cl, f, span_make(body, f->size));
 	case STDIO_NOTIFY:
-		server_notify(sd, f->server_id, span_make(body, f->size));
+		server_notify(sd, f->server_id, f->client_session,
+		    span_make(body, f->size));
+		return 0;
+	case STDIO_CLOSE:
+		server_close(sd, f->server_id, f->client_session);
 		return 0;
 	case STDIO_CANCEL:
 		if (cl->call != NULL && cl->call->id == f->id)

@@ -31,6 +31,7 @@ struct call {
 	struct call	*next;		/* in the bucket of its id */
 	uint64_t	 id;
 	int64_t		 server_id;
+	uint64_t	 client_session;	/* 0: for the shared process */
 	bool		 is_open;	/* an OPEN; not in the table */
 	struct client	*client;
 	struct server	*server;	/* it waits for; NULL: it is pending */

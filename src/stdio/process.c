@@ -28,6 +28,7 @@
 #define TERM_MS		3000		/* from SIGTERM to SIGKILL */
 #define STOP_CLOSE_MS	500		/* the same when omni2d ends */
 #define STOP_TERM_MS	1000
+#define ASKED_MAX	65536u	/* bytes of requests that wait for a call */
 #define ERR_BURST	50		/* lines of stderr that are logged */
 #define ERR_PER_S	20
 
@@ -54,6 +55,8 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	p = xcalloc(1, sizeof(*p));
 	p->server = srv;
 	p->server_id = srv->id;
+	p->client_session = srv->client_session;
+	p->has_caps = srv->caps != NULL && strcmp(srv->caps, "{}") != 0;
 	p->health = srv->spec.health;
 	p->started = ++srv->started;
 	p->name = xstrdup(srv->spec.name);
@@ -67,6 +70,7 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	p->err_tokens = ERR_BURST * 1000;
 	TAILQ_INIT(&p->pending);
 	buf_init(&p->line, 0);
+	buf_init(&p->asked, ASKED_MAX);
 	outq_init(&p->outq, STDIO_BODY_MAX + 2 * BACKLOG_MAX);
 	source_open(sd, &p->in, SOURCE_IN, c.in, 0, p);
 	source_open(sd, &p->out, SOURCE_OUT, c.out, EPOLLIN, p);
@@ -88,6 +92,7 @@ process_free(struct process *p)
 	free(p->cwd);
 	buf_free(&p->line);
 	buf_free(&p->result);
+	buf_free(&p->asked);
 	outq_free(&p->outq);
 	free(p);
 }
@@ -244,10 +249,12 @@ process_call(struct stdiod *sd, struct process *p, struct call *c,
 	if (process_send(sd, p, body) < 0) {
 		err_set(&e, ERR_UNAVAILABLE, "server \"%s\" does not read its "
 		    "input; %zu bytes wait", p->name, outq_left(&p->outq));
-		client_error(sd, c, &e, true);
+		client_error(sd, c, &e, STDIO_FLAG_NOT_EXECUTED);
 		return;
 	}
 	buf_free(&c->body);
+	if (p->asked.n > 0)
+		route_asked(sd, p, c);
 }
 
 /* ---- its output ---- */
@@ -258,7 +265,8 @@ fail_pending(struct stdiod *sd, struct process *p, const struct err *e)
 	struct call *c;
 
 	while ((c = TAILQ_FIRST(&p->pending)) != NULL)
-		client_error(sd, c, e, p->outq.written <= c->position);
+		client_error(sd, c, e, p->outq.written <= c->position ?
+		    STDIO_FLAG_NOT_EXECUTED : 0);
 }
 
 static void

@@ -2,17 +2,21 @@
  * route -- what to do with a message of a server: the handshake, answers and
  * notifications of calls, requests that it makes of us.
  *
- * stdiod only. We declare no capabilities, so every request of a server but
- * ping is refused. Anything that cannot be routed is dropped and said so, at
- * most every ten seconds.
+ * stdiod only. To the process that all share we declare no capabilities, so
+ * its requests are refused, but for ping; those of a client session's own
+ * process go to the oldest call. Anything that cannot be routed is dropped and
+ * said so, at most every ten seconds.
  */
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
 #include "stdio/stdiod_int.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/json_write.h"
 #include "shm/slot.h"
 
@@ -48,7 +52,7 @@ send_handshake(struct stdiod *sd, struct process *p, const char *rest)
 	struct buf b;
 
 	p->handshake = slot_next_call(sd->shm);
-	buf_init(&b, 4096);
+	buf_init(&b, strlen(rest) + 64);
 	buf_printf(&b, "{\"jsonrpc\":\"2.0\",\"id\":%llu,%s}",
 	    (unsigned long long)p->handshake, rest);
 	process_send(sd, p, buf_span(&b));
@@ -60,10 +64,15 @@ send_handshake(struct stdiod *sd, struct process *p, const char *rest)
 void
 route_initialize(struct stdiod *sd, struct process *p)
 {
+	const char *caps = p->server->caps;
+	char *rest;
+
 	p->state = PROCESS_STARTING;
-	send_handshake(sd, p, "\"method\":\"initialize\",\"params\":{"
-	    "\"protocolVersion\":\"" LEGACY_VERSION "\",\"capabilities\":{},"
-	    "\"clientInfo\":" CLIENT_INFO "}");
+	rest = xasprintf("\"method\":\"initialize\",\"params\":{"
+	    "\"protocolVersion\":\"" LEGACY_VERSION "\",\"capabilities\":%s,"
+	    "\"clientInfo\":" CLIENT_INFO "}", caps == NULL ? "{}" : caps);
+	send_handshake(sd, p, rest);
+	free(rest);
 }
 
 static void
@@ -83,7 +92,7 @@ publish_session(struct stdiod *sd, const struct process *p)
 {
 	struct sess_info si;
 
-	if (p->health >= SHM_SERVERS_MAX)
+	if (p->health >= SHM_SERVERS_MAX || p->client_session != 0)
 		return;
 	memset(&si, 0, sizeof(si));
 	shm_sess_get(sd->shm, p->health, p->server_id, &si);
@@ -93,6 +102,33 @@ publish_session(struct stdiod *sd, const struct process *p)
 	memset(si.id, 0, sizeof(si.id));
 	memcpy(si.version, p->version, sizeof(si.version));
 	shm_sess_put(sd->shm, p->health, p->server_id, &si);
+}
+
+/* May the server send log messages? We filter, so it should send all. */
+static bool
+offers_logging(struct span result)
+{
+	static const char *const caps_name[] = { "capabilities" };
+	static const char *const log_name[] = { "logging" };
+	struct json_value caps, logging;
+
+	return json_object(result, caps_name, &caps, 1) == JSON_OK &&
+	    caps.type == JSON_OBJECT &&
+	    json_object(caps.raw, log_name, &logging, 1) == JSON_OK &&
+	    logging.type == JSON_OBJECT;
+}
+
+/* Nobody waits for the answer; its id is of our own slot. */
+static void
+set_level(struct stdiod *sd, struct process *p)
+{
+	char text[160];
+	int n;
+
+	n = snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"id\":%llu,"
+	    "\"method\":\"logging/setLevel\",\"params\":{\"level\":"
+	    "\"debug\"}}", (unsigned long long)slot_next_call(sd->shm));
+	process_send(sd, p, span_make(text, (size_t)n));
 }
 
 static void
@@ -115,7 +151,9 @@ ready(struct stdiod *sd, struct process *p, enum sess_era era,
 	if (era == ERA_LEGACY)
 		process_send(sd, p, SPAN_LIT("{\"jsonrpc\":\"2.0\","
 		    "\"method\":\"notifications/initialized\"}"));
-	if (p->state == PROCESS_READY)
+	if (era == ERA_LEGACY && offers_logging(result))
+		set_level(sd, p);
+	if (p->state == PROCESS_READY && p->client_session == 0)
 		subscribe_ready(sd, p);
 	while (p->state == PROCESS_READY &&
 	    (c = TAILQ_FIRST(&srv->waiting)) != NULL) {
@@ -239,6 +277,43 @@ answer_request(struct stdiod *sd, struct process *p,
 	buf_free(&b);
 }
 
+/*
+ * A request of the server. The client whose process it is can answer it, over
+ * a call that is under way; until there is one it waits.
+ */
+static void
+request(struct stdiod *sd, struct process *p, const struct mux_message *m)
+{
+	struct call *c = TAILQ_FIRST(&p->pending);
+
+	if (!p->has_caps || span_is(m->method, "ping"))
+		answer_request(sd, p, m);
+	else if (c != NULL)
+		client_message(sd, c, m->text);
+	else if (buf_reserve(&p->asked, m->text.n + 1) < 0)
+		answer_request(sd, p, m);
+	else {
+		buf_add_span(&p->asked, m->text);
+		buf_add_char(&p->asked, '\n');
+	}
+}
+
+void
+route_asked(struct stdiod *sd, struct process *p, struct call *c)
+{
+	struct span rest = buf_span(&p->asked), line;
+	uint64_t id = c->id;
+
+	/* A client that does not read is closed, which ends its call. */
+	while (rest.n > 0 && (c = mux_find(&sd->mux, id)) != NULL) {
+		line = span_make(rest.p, (size_t)((const char *)memchr(rest.p,
+		    '\n', rest.n) - rest.p));
+		rest = span_skip(rest, line.n + 1);
+		client_message(sd, c, line);
+	}
+	buf_reset(&p->asked, 0);
+}
+
 static void
 list_changed(struct stdiod *sd, struct process *p)
 {
@@ -256,7 +331,8 @@ notification(struct stdiod *sd, struct process *p, const struct mux_message *m)
 		subscribe_updated(sd, p, m);
 		return;
 	}
-	if (c == NULL && !m->has_call && p->n_pending == 1 &&
+	if (c == NULL && !m->has_call && p->n_pending > 0 &&
+	    (p->n_pending == 1 || p->client_session != 0) &&
 	    !span_is(m->method, "notifications/progress") &&
 	    !span_is(m->method, "notifications/cancelled"))
 		c = TAILQ_FIRST(&p->pending);
@@ -285,7 +361,7 @@ route_message(struct stdiod *sd, struct process *p,
 			drop(p, DROPPED_STRAY);
 		break;
 	case MUX_REQUEST:
-		answer_request(sd, p, m);
+		request(sd, p, m);
 		break;
 	case MUX_LIST_CHANGED:
 		list_changed(sd, p);

@@ -19,12 +19,12 @@
 #define DRAIN_MS		10000
 
 static struct server *
-server_lookup(struct stdiod *sd, int64_t id)
+server_lookup(struct stdiod *sd, int64_t id, uint64_t client_session)
 {
 	struct server *srv;
 
 	TAILQ_FOREACH(srv, &sd->servers, link)
-		if (srv->id == id)
+		if (srv->id == id && srv->client_session == client_session)
 			return srv;
 	return NULL;
 }
@@ -33,6 +33,7 @@ void
 server_free(struct server *srv)
 {
 	spec_free(&srv->spec);
+	free(srv->caps);
 	free(srv);
 }
 
@@ -44,7 +45,7 @@ server_fail_waiting(struct stdiod *sd, struct server *srv,
 
 	srv->wants_place = false;
 	while ((c = TAILQ_FIRST(&srv->waiting)) != NULL)
-		client_error(sd, c, e, true);
+		client_error(sd, c, e, STDIO_FLAG_NOT_EXECUTED);
 }
 
 static void
@@ -59,6 +60,13 @@ drain_process(struct stdiod *sd, struct server *srv)
 		process_drain(sd, p, sd->now_ms + DRAIN_MS);
 }
 
+static void
+server_remove(struct stdiod *sd, struct server *srv)
+{
+	TAILQ_REMOVE(&sd->servers, srv, link);
+	server_free(srv);
+}
+
 /* Reads the policy again. -1 with err: there is no such server any more, and
  * the entry is gone. */
 static int
@@ -70,8 +78,7 @@ server_refresh(struct stdiod *sd, struct server *srv, struct err *e)
 	if (spec_read(&spec, sd->shm, srv->id, e) < 0) {
 		drain_process(sd, srv);
 		server_fail_waiting(sd, srv, e);
-		TAILQ_REMOVE(&sd->servers, srv, link);
-		server_free(srv);
+		server_remove(sd, srv);
 		return -1;
 	}
 	if (srv->spec.name != NULL &&
@@ -88,6 +95,16 @@ server_refresh(struct stdiod *sd, struct server *srv, struct err *e)
 	return 0;
 }
 
+/* Those of client sessions are kept only as long as they run, or have to wait
+ * for that. */
+static bool
+is_over(const struct stdiod *sd, const struct server *srv)
+{
+	return srv->client_session != 0 && srv->process == NULL &&
+	    TAILQ_EMPTY(&srv->waiting) && !srv->wants_place &&
+	    sd->now_ms >= srv->not_before_ms;
+}
+
 void
 server_refresh_all(struct stdiod *sd)
 {
@@ -97,19 +114,23 @@ server_refresh_all(struct stdiod *sd)
 
 	for (srv = TAILQ_FIRST(&sd->servers); srv != NULL; srv = next) {
 		next = TAILQ_NEXT(srv, link);
-		if (srv->policy != policy)
+		if (is_over(sd, srv))
+			server_remove(sd, srv);
+		else if (srv->policy != policy)
 			server_refresh(sd, srv, &e);
 	}
 }
 
 static struct server *
-server_find(struct stdiod *sd, int64_t id, struct err *e)
+server_find(struct stdiod *sd, int64_t id, uint64_t client_session,
+    struct err *e)
 {
-	struct server *srv = server_lookup(sd, id);
+	struct server *srv = server_lookup(sd, id, client_session);
 
 	if (srv == NULL) {
 		srv = xcalloc(1, sizeof(*srv));
 		srv->id = id;
+		srv->client_session = client_session;
 		TAILQ_INIT(&srv->waiting);
 		TAILQ_INSERT_TAIL(&sd->servers, srv, link);
 	} else if (srv->policy == shm_generation(sd->shm, SNAP_POLICY)) {
@@ -118,21 +139,34 @@ server_find(struct stdiod *sd, int64_t id, struct err *e)
 	return server_refresh(sd, srv, e) < 0 ? NULL : srv;
 }
 
-void
-server_submit(struct stdiod *sd, struct call *c, struct span body)
+/* What the client of this session can do, for the next start. */
+static void
+server_set_caps(struct server *srv, struct span caps)
 {
-	struct server *srv;
-	struct err e;
+	struct json_value v;
 
-	if (sd->is_stopping) {
-		err_set(&e, ERR_UNAVAILABLE, "omni2 is shutting down");
-		client_error(sd, c, &e, true);
-		return;
-	}
-	if ((srv = server_find(sd, c->server_id, &e)) == NULL) {
-		client_error(sd, c, &e, true);
-		return;
-	}
+	free(srv->caps);
+	srv->caps = json_check(caps, &v, NULL) == JSON_OK &&
+	    v.type == JSON_OBJECT ? xstrndup(v.raw.p, v.raw.n) : NULL;
+}
+
+/* A call for a process of a client session that does not run: only OPEN says
+ * what to declare to a new one. */
+static bool
+is_gone(struct stdiod *sd, const struct call *c)
+{
+	const struct server *srv;
+
+	if (c->client_session == 0 || c->is_open)
+		return false;
+	srv = server_lookup(sd, c->server_id, c->client_session);
+	return srv == NULL || (srv->process == NULL && !srv->wants_place);
+}
+
+static void
+submit_to(struct stdiod *sd, struct server *srv, struct call *c,
+    struct span body)
+{
 	if (srv->process != NULL && srv->process->state == PROCESS_READY) {
 		if (c->is_open)
 			client_opened(sd, c, srv->process);
@@ -140,6 +174,8 @@ server_submit(struct stdiod *sd, struct call *c, struct span body)
 			process_call(sd, srv->process, c, body);
 		return;
 	}
+	if (c->is_open && c->client_session != 0 && srv->process == NULL)
+		server_set_caps(srv, body);
 	buf_add_span(&c->body, body);
 	c->server = srv;
 	TAILQ_INSERT_TAIL(&srv->waiting, c, link);
@@ -147,15 +183,46 @@ server_submit(struct stdiod *sd, struct call *c, struct span body)
 		server_start(sd, srv);
 }
 
+void
+server_submit(struct stdiod *sd, struct call *c, struct span body)
+{
+	unsigned flags = STDIO_FLAG_NOT_EXECUTED;
+	struct server *srv = NULL;
+	struct err e;
+
+	if (sd->is_stopping) {
+		err_set(&e, ERR_UNAVAILABLE, "omni2 is shutting down");
+	} else if (is_gone(sd, c)) {
+		err_set(&e, ERR_UPSTREAM, "its process has ended");
+		flags |= STDIO_FLAG_GONE;
+	} else {
+		srv = server_find(sd, c->server_id, c->client_session, &e);
+	}
+	if (srv == NULL)
+		client_error(sd, c, &e, flags);
+	else
+		submit_to(sd, srv, c, body);
+}
+
 /* Notifications are never worth a start. */
 void
-server_notify(struct stdiod *sd, int64_t id, struct span body)
+server_notify(struct stdiod *sd, int64_t id, uint64_t client_session,
+    struct span body)
 {
-	struct server *srv = server_lookup(sd, id);
+	struct server *srv = server_lookup(sd, id, client_session);
 
 	if (srv != NULL && srv->process != NULL &&
 	    srv->process->state == PROCESS_READY)
 		process_send(sd, srv->process, body);
+}
+
+void
+server_close(struct stdiod *sd, int64_t id, uint64_t client_session)
+{
+	struct server *srv = server_lookup(sd, id, client_session);
+
+	if (srv != NULL && client_session != 0)
+		drain_process(sd, srv);
 }
 
 void

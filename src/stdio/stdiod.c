@@ -158,7 +158,8 @@ check_idle(struct stdiod *sd, struct process *p)
 		    "it is ended", p->name, STALL_MS / 1000);
 		process_close(sd, p, true);
 	} else if (sd->now_ms - p->used_ms >= sd->settings.idle_ms) {
-		if (subscribe_is_watched(sd, p->server_id)) {
+		if (p->client_session == 0 &&
+		    subscribe_is_watched(sd, p->server_id)) {
 			p->used_ms = sd->now_ms;
 			return;
 		}

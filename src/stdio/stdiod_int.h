@@ -39,9 +39,14 @@ struct client {				/* a connection of a worker or poller */
 	struct call	*call;		/* the one under way */
 };
 
-struct server {				/* as configured; may not be running */
+/* A server as configured, for all or for one client session; may not be
+ * running. */
+struct server {
 	TAILQ_ENTRY(server) link;
 	int64_t		id;
+	uint64_t	client_session;	/* 0: for all */
+	char		*caps;		/* JSON, what initialize declares; NULL
+					 * nothing */
 	uint64_t	policy;		/* generation that spec is from */
 	struct spec	spec;
 	struct process	*process;	/* the one that gets new calls */
@@ -73,6 +78,8 @@ struct process {
 	struct source	in, out, err, report;
 	struct server	*server;	/* NULL: gets no new calls any more */
 	int64_t		server_id;
+	uint64_t	client_session;	/* 0: of all */
+	bool		has_caps;	/* may ask us for something */
 	uint32_t	health;
 	uint64_t	started;	/* which start of the server */
 	char		*name, *command, *cwd;
@@ -94,6 +101,8 @@ struct process {
 	enum sess_era	era;
 	char		version[16];
 	struct buf	result;		/* of the handshake, raw */
+	struct buf	asked;		/* its requests, a line each, until there
+					 * is a call that they can go to */
 	uint64_t	listen_id;	/* subscriptions/listen; 0: none */
 	uint64_t	listen_hash;	/* of what it asked for */
 	char		err_line[PROCESS_STDERR_MAX];
@@ -148,17 +157,21 @@ void	client_accept(struct stdiod *);
 void	client_event(struct stdiod *, struct client *, uint32_t events);
 void	client_close(struct stdiod *, struct client *);
 void	client_free(struct client *);
-/* Answers of the call; all but message end it. */
+/* Answers of the call; all but message end it. flags: of ERROR. */
 void	client_opened(struct stdiod *, struct call *, const struct process *);
 void	client_message(struct stdiod *, struct call *, struct span);
 void	client_response(struct stdiod *, struct call *, struct span);
 void	client_error(struct stdiod *, struct call *, const struct err *,
-	    bool not_executed);
+	    unsigned flags);
 
 /* server.c */
 /* New call: passed on, kept until the start, or answered with an error. */
 void	server_submit(struct stdiod *, struct call *, struct span body);
-void	server_notify(struct stdiod *, int64_t server_id, struct span body);
+void	server_notify(struct stdiod *, int64_t server_id,
+	    uint64_t client_session, struct span body);
+/* The client session is over. */
+void	server_close(struct stdiod *, int64_t server_id,
+	    uint64_t client_session);
 /* Tells the process, if it may know of the call, and ends it. */
 void	server_cancel(struct stdiod *, struct call *);
 void	server_start(struct stdiod *, struct server *);
@@ -202,5 +215,7 @@ bool	subscribe_is_watched(const struct stdiod *, int64_t server_id);
 /* route.c */
 void	route_line(struct stdiod *, struct process *, struct span line);
 void	route_initialize(struct stdiod *, struct process *);
+/* There is a call that may carry what the server asked before. */
+void	route_asked(struct stdiod *, struct process *, struct call *);
 
 #endif

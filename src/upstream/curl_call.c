@@ -1,5 +1,5 @@
 /*
- * curl_call -- exchanges over https://. The only file that uses libcurl.
+ * curl_call -- exchanges over https://. This and curl_link.c use libcurl.
  *
  * Workers, poller, tools. One easy handle and its connections a server, kept.
  * Certificates are always checked; redirects, other protocols, cookies and
@@ -152,9 +152,8 @@ on_read(char *p, size_t size, size_t n, void *arg)
 	return n;
 }
 
-/* What is the same for every request of a server. */
-static void
-set_options(CURL *easy, const char *url, char *error)
+void
+curl_set_common(void *easy, const char *url, char *error)
 {
 	const char *ca = getenv("SSL_CERT_FILE");	/* as OpenSSL's own */
 
@@ -166,9 +165,16 @@ set_options(CURL *easy, const char *url, char *error)
 	    (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)UPSTREAM_IN_SIZE);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
-	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 	if (ca != NULL && ca[0] != '\0')
 		curl_easy_setopt(easy, CURLOPT_CAINFO, ca);
+}
+
+/* What is the same for every request of a server. */
+static void
+set_options(CURL *easy, const char *url, char *error)
+{
+	curl_set_common(easy, url, error);
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
 }
 
 static int

@@ -81,6 +81,13 @@ connect_new(struct upstream_entry *x, int64_t deadline_ms, struct err *e)
 	return 0;
 }
 
+/* For http_post() before any exchange. */
+int
+http_find_peer(struct upstream_entry *x, int64_t deadline_ms, struct err *e)
+{
+	return x->http.fd >= 0 ? 0 : connect_new(x, deadline_ms, e);
+}
+
 /* scratch: UPSTREAM_IN_SIZE bytes. */
 int
 http_conn_ready(struct upstream_entry *x, const struct upstream_call *call,

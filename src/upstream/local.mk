@@ -1,12 +1,18 @@
 noinst_LIBRARIES += %D%/libupstream.a
 %C%_libupstream_a_SOURCES = \
 	%D%/curl_call.c \
+	%D%/curl_link.c \
 	%D%/http.c \
 	%D%/http_conn.c \
+	%D%/link.c \
+	%D%/opening.c \
 	%D%/params.c \
 	%D%/pool.c \
+	%D%/reap.c \
 	%D%/session.c \
 	%D%/sink.c \
+	%D%/sse_link.c \
 	%D%/stdio.c \
 	%D%/upstream.h %D%/upstream_int.h \
-	%D%/wire.c
+	%D%/wire.c \
+	%D%/ws_link.c

@@ -156,19 +156,28 @@ head_write_call(struct buf *b, const struct upstream_call *call)
 }
 
 int
-head_write_fields(struct buf *b, const struct upstream_target *t,
-    const struct sess_info *session, struct err *e)
+head_write_agent(struct buf *b, const struct upstream_target *t,
+    struct span more, struct err *e)
 {
-	buf_add_str(b, "User-Agent: omni2/" PACKAGE_VERSION "\r\n"
-	    "Content-Type: application/json\r\n"
-	    "Accept: application/json, text/event-stream\r\n"
-	    "Accept-Encoding: identity\r\n");
+	buf_add_str(b, "User-Agent: omni2/" PACKAGE_VERSION "\r\n");
+	buf_add_span(b, more);
+	buf_add_str(b, "Accept-Encoding: identity\r\n");
 	if (t->auth_header != NULL && t->auth_header[0] != '\0') {
 		if (strpbrk(t->auth_header, "\r\n") != NULL)
 			return err_set(e, ERR_UPSTREAM,
 			    "the credentials hold a line break");
 		buf_printf(b, "%s\r\n", t->auth_header);
 	}
+	return 0;
+}
+
+int
+head_write_fields(struct buf *b, const struct upstream_target *t,
+    const struct sess_info *session, struct err *e)
+{
+	if (head_write_agent(b, t, SPAN_LIT("Content-Type: application/json\r\n"
+	    "Accept: application/json, text/event-stream\r\n"), e) < 0)
+		return -1;
 	if (session->version[0] != '\0')
 		buf_printf(b, "MCP-Protocol-Version: %s\r\n",
 		    session->version);
@@ -177,22 +186,27 @@ head_write_fields(struct buf *b, const struct upstream_target *t,
 	return b->overflow ? err_set(e, ERR_TOOBIG, "request too large") : 0;
 }
 
+void
+head_write_line(struct buf *b, const char *method, const struct url *u,
+    struct span path)
+{
+	bool is_unix = span_is(u->scheme, "unix");
+
+	buf_printf(b, "%s %.*s HTTP/1.1\r\nHost: ", method, SPAN_FMT(path));
+	if (is_unix)
+		buf_add_str(b, "localhost");
+	else
+		buf_printf(b, u->ipv6 ? "[%.*s]" : "%.*s", SPAN_FMT(u->host));
+	if (!is_unix && u->port != (u->tls ? 443 : 80))
+		buf_printf(b, ":%u", u->port);
+	buf_add_str(b, "\r\n");
+}
+
 int
 head_write(struct buf *b, const char *method, const struct upstream_entry *x,
     const struct upstream_target *t, const struct sess_info *session,
     struct err *e)
 {
-	const struct url *u = &x->url;
-	bool is_unix = span_is(u->scheme, "unix");
-
-	buf_printf(b, "%s %.*s HTTP/1.1\r\nHost: ", method,
-	    SPAN_FMT(u->path));
-	if (is_unix)
-		buf_add_str(b, "localhost");
-	else
-		buf_printf(b, u->ipv6 ? "[%.*s]" : "%.*s", SPAN_FMT(u->host));
-	if (!is_unix && u->port != 80)
-		buf_printf(b, ":%u", u->port);
-	buf_add_str(b, "\r\n");
+	head_write_line(b, method, &x->url, x->url.path);
 	return head_write_fields(b, t, session, e);
 }

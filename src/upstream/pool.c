@@ -1,6 +1,7 @@
 /*
- * pool -- this process's connections, one entry a server, and the door to
- * the three ways of speaking to one.
+ * pool -- this process's connections, one entry a server (and one a client
+ * where the connection is the session), and the door to the ways of speaking
+ * to one.
  *
  * Workers, poller, tools; one pool a process, never shared over a fork. An
  * entry whose server was configured differently meanwhile starts afresh.
@@ -50,6 +51,25 @@ entry_close(struct upstream_entry *x)
 		close(x->stdio_fd);
 	x->stdio_fd = -1;
 	curl_conn_free(&x->curl);
+	if (entry_is_link(x))
+		link_is_gone(x);
+}
+
+void
+link_is_gone(struct upstream_entry *x)
+{
+	sse_link_free(&x->sse);
+	ws_link_free(&x->ws);
+	x->session.era = ERA_UNKNOWN;
+}
+
+static void
+entry_free(struct upstream_entry *x)
+{
+	entry_close(x);
+	buf_free(&x->head);
+	free(x->url_text);
+	free(x);
 }
 
 void
@@ -64,10 +84,7 @@ upstream_pool_free(struct upstream_pool **pp)
 	for (i = 0; i < pool->places; i++) {
 		if (pool->place[i] == NULL)
 			continue;
-		entry_close(pool->place[i]);
-		buf_free(&pool->place[i]->head);
-		free(pool->place[i]->url_text);
-		free(pool->place[i]);
+		entry_free(pool->place[i]);
 	}
 	if (pool->hangup_fd >= 0)
 		close(pool->hangup_fd);
@@ -78,42 +95,98 @@ upstream_pool_free(struct upstream_pool **pp)
 	free(pool);
 }
 
-void
-upstream_pool_trim(struct upstream_pool *pool, int64_t idle_ms)
-{
-	int64_t now = clock_mono_ms();
-	size_t i;
-
-	for (i = 0; i < pool->places; i++)
-		if (pool->place[i] != NULL &&
-		    now - pool->place[i]->used_ms >= idle_ms)
-			entry_close(pool->place[i]);
-}
-
 static struct upstream_entry **
-find_place(struct upstream_entry **place, size_t places, int64_t server_id)
+find_place(struct upstream_entry **place, size_t places, int64_t server_id,
+    uint64_t client_session)
 {
-	size_t i = hash_mix((uint64_t)server_id) & (places - 1);
+	size_t i = hash_mix((uint64_t)server_id ^ client_session) &
+	    (places - 1);
 
-	while (place[i] != NULL && place[i]->server_id != server_id)
+	while (place[i] != NULL && (place[i]->server_id != server_id ||
+	    place[i]->client_session != client_session))
 		i = (i + 1) & (places - 1);
 	return &place[i];
 }
 
-/* At most half full, so that looking for a stranger ends soon. */
+/* Puts all entries into a new table. */
 static void
-grow(struct upstream_pool *pool)
+rebuild(struct upstream_pool *pool, size_t places)
 {
-	size_t i, places = pool->places * 2;
 	struct upstream_entry **place = xcalloc(places, sizeof(place[0]));
+	struct upstream_entry *x;
+	size_t i;
 
 	for (i = 0; i < pool->places; i++)
-		if (pool->place[i] != NULL)
-			*find_place(place, places,
-			    pool->place[i]->server_id) = pool->place[i];
+		if ((x = pool->place[i]) != NULL)
+			*find_place(place, places, x->server_id,
+			    x->client_session) = x;
 	free(pool->place);
 	pool->place = place;
 	pool->places = places;
+}
+
+/* Frees entries of single clients that have been idle for so long. */
+static void
+drop_links(struct upstream_pool *pool, int64_t used_before_ms)
+{
+	struct upstream_entry *x;
+	size_t i;
+
+	for (i = 0; i < pool->places; i++) {
+		x = pool->place[i];
+		if (x == NULL || x->client_session == 0 ||
+		    x->used_ms > used_before_ms)
+			continue;
+		entry_free(x);
+		pool->place[i] = NULL;
+		pool->used--;
+		pool->n_links--;
+	}
+	rebuild(pool, pool->places);	/* there are holes now */
+}
+
+static int64_t
+oldest_link(const struct upstream_pool *pool)
+{
+	int64_t oldest = INT64_MAX;
+	size_t i;
+
+	for (i = 0; i < pool->places; i++)
+		if (pool->place[i] != NULL &&
+		    pool->place[i]->client_session != 0 &&
+		    pool->place[i]->used_ms < oldest)
+			oldest = pool->place[i]->used_ms;
+	return oldest;
+}
+
+void
+upstream_pool_trim(struct upstream_pool *pool, int64_t idle_ms)
+{
+	int64_t before = clock_mono_ms() - idle_ms;
+	size_t i;
+
+	for (i = 0; i < pool->places; i++)
+		if (pool->place[i] != NULL && pool->place[i]->used_ms <= before)
+			entry_close(pool->place[i]);
+	if (pool->n_links > 0)
+		drop_links(pool, before);
+	reap_some(pool);
+}
+
+static enum via
+via_of(const struct upstream_target *t)
+{
+	switch ((enum transport)t->transport) {
+	case TRANSPORT_STDIO:
+		return VIA_STDIO;
+	case TRANSPORT_SSE:
+		return VIA_SSE;
+	case TRANSPORT_WEBSOCKET:
+		return VIA_WEBSOCKET;
+	case TRANSPORT_HTTP:
+		break;
+	}
+	return VIA_HTTP;
 }
 
 /* Everything of the entry that depends on the configuration. */
@@ -127,41 +200,63 @@ configure(struct upstream_entry *x, const struct upstream_target *t,
 	buf_reset(&x->head, 0);
 	memset(&x->session, 0, sizeof(x->session));
 	x->http.peer_len = 0;
+	x->is_configured = false;
 	x->config_hash = t->config_hash;
-	x->is_stdio = t->transport == TRANSPORT_STDIO;
+	x->via = via_of(t);
+	x->via_detected = false;
 	free(x->url_text);
-	x->url_text = NULL;
-	if (x->is_stdio)
-		return 0;
 	x->url_text = xstrdup(t->url == NULL ? "" : t->url);
-	if (url_parse(&x->url, span_str(x->url_text), &inner) == 0)
-		return 0;
-	free(x->url_text);
-	x->url_text = NULL;
-	return err_set(e, ERR_UPSTREAM, "%s", inner.text);
+	if (x->via != VIA_STDIO &&
+	    url_parse(&x->url, span_str(x->url_text), &inner) < 0)
+		return err_set(e, ERR_UPSTREAM, "%s", inner.text);
+	x->is_configured = true;
+	return 0;
+}
+
+static struct upstream_entry *
+entry_get(struct upstream_pool *pool, const struct upstream_target *t,
+    uint64_t client_session, struct err *e)
+{
+	struct upstream_entry **p, *x;
+
+	p = find_place(pool->place, pool->places, t->server_id,
+	    client_session);
+	if ((x = *p) == NULL) {
+		x = xcalloc(1, sizeof(*x));
+		x->server_id = t->server_id;
+		x->client_session = client_session;
+		x->http.fd = x->stdio_fd = -1;
+		x->used_ms = clock_mono_ms();
+		buf_init(&x->head, 65536);
+		*p = x;
+		pool->n_links += client_session != 0;
+		if (++pool->used > pool->places / 2)
+			rebuild(pool, pool->places * 2);
+	}
+	if ((!x->is_configured || x->config_hash != t->config_hash) &&
+	    configure(x, t, e) < 0)
+		return NULL;
+	return x;
 }
 
 struct upstream_entry *
 pool_entry(struct upstream_pool *pool, const struct upstream_target *t,
-    struct err *e)
+    uint64_t client_session, struct err *e)
 {
-	struct upstream_entry **p, *x;
+	struct upstream_entry *x = entry_get(pool, t, 0, e), *own;
 
-	p = find_place(pool->place, pool->places, t->server_id);
-	if ((x = *p) == NULL) {
-		x = xcalloc(1, sizeof(*x));
-		x->server_id = t->server_id;
-		x->http.fd = x->stdio_fd = -1;
-		buf_init(&x->head, 65536);
-		*p = x;
-		if (++pool->used > pool->places / 2)
-			grow(pool);
-	}
-	if ((x->url_text == NULL && !x->is_stdio) ||
-	    x->config_hash != t->config_hash)
-		if (configure(x, t, e) < 0)
-			return NULL;
-	return x;
+	if (x == NULL || client_session == 0 || !entry_is_link(x))
+		return x;
+	/* Not while one may be in use: then there is room for one more. */
+	if (!pool->busy && pool->n_links >= UPSTREAM_LINKS_MAX &&
+	    *find_place(pool->place, pool->places, t->server_id,
+	    client_session) == NULL)
+		drop_links(pool, oldest_link(pool));
+	if ((own = entry_get(pool, t, client_session, e)) == NULL)
+		return NULL;
+	own->via = x->via;
+	own->via_detected = x->via_detected;
+	return own;
 }
 
 uint64_t
@@ -192,46 +287,85 @@ upstream_target_copy(struct upstream_target *t, struct arena *mem,
 }
 
 int
-pool_check_transport(const struct upstream_target *t,
-    const struct upstream_entry *x, struct err *e)
+pool_check_transport(const struct upstream_entry *x, struct err *e)
 {
-	if (t->transport == TRANSPORT_SSE)
-		return err_set(e, ERR_UPSTREAM,
-		    "transport \"sse\" is not supported by this version");
-	if (t->transport == TRANSPORT_WEBSOCKET)
-		return err_set(e, ERR_UPSTREAM, "transport \"websocket\" is "
-		    "not supported by this version");
-	if (x->is_stdio || span_is(x->url.scheme, "http") ||
-	    span_is(x->url.scheme, "https") || span_is(x->url.scheme, "unix"))
+	struct span scheme = x->url.scheme;
+
+	if (x->via == VIA_STDIO)
 		return 0;
-	return err_set(e, ERR_UPSTREAM, "\"%.*s\" is no scheme of an HTTP "
-	    "server", SPAN_FMT(x->url.scheme));
+	if (x->via == VIA_WEBSOCKET) {
+		if (span_is(scheme, "ws") || span_is(scheme, "wss"))
+			return 0;
+	} else if (span_is(scheme, "http") || span_is(scheme, "https") ||
+	    span_is(scheme, "unix"))
+		return 0;
+	return err_set(e, ERR_UPSTREAM, "\"%.*s\" is no scheme of %s server",
+	    SPAN_FMT(scheme), x->via == VIA_WEBSOCKET ? "a WebSocket" :
+	    "an HTTP");
+}
+
+static int
+post(struct upstream_pool *pool, struct upstream_entry *x,
+    const struct upstream_target *t, const struct sess_info *session,
+    struct span message, struct err *e)
+{
+	switch (x->via) {
+	case VIA_STDIO:
+		return stdio_post(pool, t->server_id, session->client_session,
+		    message, e);
+	case VIA_SSE:
+		return sse_post(x, t, session, message, e);
+	case VIA_WEBSOCKET:
+		return ws_post(x, message, e);
+	case VIA_HTTP:
+		break;
+	}
+	if (x->url.tls)
+		return curl_post(t, session, message, e);
+	return http_post(x, t, session, message, e);
 }
 
 /*
- * Tells a legacy HTTP server that nobody waits any more. A modern one sees
- * the connection closing; stdio.c has told stdiod already.
+ * Tells a legacy server that nobody waits any more. A modern one sees the
+ * connection closing; stdio.c has told stdiod already.
  */
 static void
-tell_cancelled(struct upstream_entry *x, const struct upstream_target *t,
-    const struct upstream_call *call, const struct err *why)
+tell_cancelled(struct upstream_pool *pool, struct upstream_entry *x,
+    const struct upstream_target *t, const struct upstream_call *call,
+    const struct err *why)
 {
 	struct buf b;
 	struct err e;
 
-	if (x->is_stdio || !call->maybe_executed || call->is_notification ||
-	    call->session.era != ERA_LEGACY ||
-	    span_is(call->method, "initialize"))
+	if (x->via == VIA_STDIO || !call->maybe_executed ||
+	    call->is_notification || call->is_listen ||
+	    span_is(call->method, "initialize") ||
+	    (call->session.era != ERA_LEGACY && !entry_is_link(x)))
 		return;
 	buf_init(&b, 1024);
 	message_cancelled(&b, call->id, why->code == ERR_TIMEOUT ?
 	    "time-out" : "cancelled by the client");
 	/* Best effort: the caller already knows how the call ended. */
-	if (x->url.tls)
-		curl_post(t, &call->session, buf_span(&b), &e);
-	else
-		http_post(x, t, &call->session, buf_span(&b), &e);
+	post(pool, x, t, &call->session, buf_span(&b), &e);
 	buf_free(&b);
+}
+
+static int
+exchange_via(struct upstream_pool *pool, struct upstream_entry *x,
+    struct sink *sink, struct err *e)
+{
+	switch (x->via) {
+	case VIA_STDIO:
+		return stdio_exchange(pool, x, sink, e);
+	case VIA_SSE:
+		return sse_exchange(pool, x, sink, e);
+	case VIA_WEBSOCKET:
+		return ws_exchange(pool, x, sink, e);
+	case VIA_HTTP:
+		break;
+	}
+	return x->url.tls ? curl_exchange(pool, x, sink, e) :
+	    http_exchange(pool, x, sink, e);
 }
 
 static int
@@ -246,20 +380,15 @@ exchange(struct upstream_pool *pool, const struct upstream_target *t,
 	call->http_status = 0;
 	if (wire_check(call, e) < 0 ||
 	    message_check_method(call->method, e) < 0 ||
-	    (x = pool_entry(pool, t, e)) == NULL ||
-	    pool_check_transport(t, x, e) < 0)
+	    (x = pool_entry(pool, t, call->session.client_session, e)) ==
+	    NULL || pool_check_transport(x, e) < 0)
 		return -1;
 	x->used_ms = clock_mono_ms();
 	sink_init(&sink, pool, t, call);
-	if (x->is_stdio)
-		rv = stdio_exchange(pool, x, &sink, e);
-	else if (x->url.tls)
-		rv = curl_exchange(pool, x, &sink, e);
-	else
-		rv = http_exchange(pool, x, &sink, e);
+	rv = exchange_via(pool, x, &sink, e);
 	if (rv < 0 && (sink.stopped || e->code == ERR_TIMEOUT ||
 	    e->code == ERR_CANCELLED))
-		tell_cancelled(x, t, call, e);
+		tell_cancelled(pool, x, t, call, e);
 	sink_free(&sink);
 	return rv;
 }
@@ -293,16 +422,10 @@ upstream_post(struct upstream_pool *pool, const struct upstream_target *t,
     const struct sess_info *session, struct span message, struct err *e)
 {
 	struct upstream_entry *x;
-	int rv;
 
-	if ((x = pool_entry(pool, t, e)) == NULL ||
-	    pool_check_transport(t, x, e) < 0)
-		rv = -1;
-	else if (x->is_stdio)
-		rv = stdio_post(pool, t, message, e);
-	else if (x->url.tls)
-		rv = curl_post(t, session, message, e);
-	else
-		rv = http_post(x, t, session, message, e);
-	return rv == 0 ? 0 : err_wrap(e, "server \"%s\"", t->name);
+	if ((x = pool_entry(pool, t, session->client_session, e)) == NULL ||
+	    pool_check_transport(x, e) < 0 ||
+	    post(pool, x, t, session, message, e) < 0)
+		return err_wrap(e, "server \"%s\"", t->name);
+	return 0;
 }

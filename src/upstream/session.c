@@ -1,275 +1,29 @@
 /*
- * session -- finding out which era a server speaks, opening its session once
- * for all processes, and the calls that need one.
+ * session -- the sessions at upstream servers: one that all processes share,
+ * and one for each client session that wants its own; the calls that need
+ * one.
  *
- * Workers, poller, tools. The shared session is opened by whoever claims it
- * in shared memory; the others look again every 2 ms until it is there or
- * their own deadline passes. A claimer that was killed is swept by the
- * master, then another one claims. Never retries more than once.
+ * Workers, poller, tools. A session is opened by whoever claims it in shared
+ * memory; the others look again every 2 ms until it is there or their own
+ * deadline passes. A claimer that was killed is swept by the master, then
+ * another one claims. Never retries more than once. How one is opened is told
+ * in opening.c.
  */
 #include "upstream/upstream_int.h"
 
-#include <stdio.h>
-
-#include "base/json_read.h"
-#include "config.h"
+#include "base/clock.h"
 
 #define NAP_MS		2
-#define ERROR_HEADER	(-32020)	/* errors that only a modern server */
-#define ERROR_CAPABILITY (-32021)	/* knows (MCP 2026-07-28) */
-#define ERROR_VERSION	(-32022)
-
-static const char *const legacy_versions[] = {
-	"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", NULL
-};
-static const char *const modern_versions[] = { UPSTREAM_VERSION_MODERN, NULL };
-
-/* Opening the session of one server. */
-struct opening {
-	struct upstream_pool *pool;
-	const struct upstream_target *target;
-	struct upstream_entry *entry;
-	const struct upstream_call *watch;
-	struct sess_info session;
-	struct buf	 answer;
-	struct upstream_call call;	/* the last one */
-};
-
-static int
-ask(struct opening *o, const char *method, struct span params, struct err *e)
-{
-	struct upstream_call *call = &o->call;
-
-	memset(call, 0, sizeof(*call));
-	call->method = span_str(method);
-	call->params = params;
-	call->is_notification = strncmp(method, "notifications/", 14) == 0;
-	call->id = call->is_notification ? 0 : pool_next_id(o->pool);
-	call->session = o->session;
-	call->deadline_ms = o->watch->deadline_ms;
-	call->client_fd = o->watch->client_fd;
-	call->cancel_word = o->watch->cancel_word;
-	call->cancel_value = o->watch->cancel_value;
-	call->on_extra = o->watch->on_extra;
-	call->extra_fd = o->watch->extra_fd;
-	call->arg = o->watch->arg;
-	call->response = &o->answer;
-	call->response_max = UPSTREAM_OPENED_MAX;
-	return upstream_exchange(o->pool, o->target, call, e);
-}
+#define EVICT_MS	60000	/* a session unused for less is not given up */
 
 static bool
-version_is_one_of(struct json_value v, const char *const *list)
+has_shm(const struct upstream_pool *pool)
 {
-	struct span text;
-
-	if (!json_string_plain(v, &text))
-		return false;
-	for (; *list != NULL; list++)
-		if (span_is(text, *list))
-			return true;
-	return false;
+	return pool->shm != NULL && pool->shm->slot != UINT32_MAX &&
+	    pool->shm->zone[ZONE_SESS] != NULL;
 }
 
-/* Does the array of strings hold a version of the list? */
-static bool
-names_one_of(struct json_value array, const char *const *list)
-{
-	struct json_value v;
-	size_t pos = 0;
-
-	if (array.type != JSON_ARRAY)
-		return false;
-	while (json_next_element(array.raw, &pos, &v))
-		if (version_is_one_of(v, list))
-			return true;
-	return false;
-}
-
-/* Result and error of the answer; one is there (sink.c has seen to that). */
-static void
-answer_members(const struct opening *o, struct json_value *result,
-    struct json_value *error)
-{
-	static const char *const names[] = { "result", "error" };
-	struct json_value v[2] = { { JSON_NONE, { NULL, 0 } } };
-
-	json_object(buf_span(&o->answer), names, v, 2);
-	*result = v[0];
-	*error = v[1];
-}
-
-/* 400, 404 and the like say "I do not know this"; a server that is broken,
- * overloaded or does not know us says nothing about its era. */
-static bool
-status_is_evidence(int status)
-{
-	if (status < 200 || (status >= 300 && status < 400) || status >= 500)
-		return false;
-	return status != 401 && status != 403 && status != 407 &&
-	    status != 408 && status != 429;
-}
-
-/* What an error response to the probe means: as probe(). */
-static int
-judge_refusal(const struct opening *o, struct json_value error, struct err *e)
-{
-	static const char *const data_name[] = { "data" };
-	static const char *const supported_name[] = { "supported" };
-	struct json_value data, supported = { JSON_NONE, { NULL, 0 } };
-	char text[200];
-	int64_t code = sink_error_text(error, text, sizeof(text));
-
-	if (code == ERROR_HEADER || code == ERROR_CAPABILITY)
-		return err_set(e, ERR_UPSTREAM,
-		    "server \"%s\": server/discover refused: %s",
-		    o->target->name, text);
-	if (code != ERROR_VERSION)
-		return 0;
-	if (json_object(error.raw, data_name, &data, 1) == JSON_OK &&
-	    data.type == JSON_OBJECT &&
-	    json_object(data.raw, supported_name, &supported, 1) != JSON_OK)
-		supported.type = JSON_NONE;
-	if (names_one_of(supported, modern_versions))
-		return 1;
-	if (supported.type == JSON_NONE ||
-	    names_one_of(supported, legacy_versions))
-		return 0;
-	return err_set(e, ERR_UPSTREAM,
-	    "server \"%s\": no protocol version in common", o->target->name);
-}
-
-/* 1: a modern server; 0: try initialize; -1: neither can be said. */
-static int
-probe(struct opening *o, struct err *e)
-{
-	static const char *const names[] = { "supportedVersions" };
-	struct json_value result, error, versions;
-	struct buf params;
-	int rv;
-
-	memset(&o->session, 0, sizeof(o->session));
-	o->session.era = ERA_MODERN;
-	span_copy(o->session.version, sizeof(o->session.version),
-	    SPAN_LIT(UPSTREAM_VERSION_MODERN));
-	buf_init(&params, 4096);
-	buf_add_str(&params, "{\"_meta\":{");
-	upstream_modern_meta(&params, o->session.version, SPAN_LIT("{}"));
-	buf_add_str(&params, "}}");
-	rv = ask(o, "server/discover", buf_span(&params), e);
-	buf_free(&params);
-	if (rv < 0)
-		return e->code == ERR_UPSTREAM &&
-		    status_is_evidence(o->call.http_status) ? 0 : -1;
-	answer_members(o, &result, &error);
-	if (error.type == JSON_OBJECT)
-		return judge_refusal(o, error, e);
-	return json_object(result.raw, names, &versions, 1) == JSON_OK &&
-	    names_one_of(versions, modern_versions);
-}
-
-/* The answer to initialize, into the session. */
-static int
-take_initialized(struct opening *o, struct err *e)
-{
-	static const char *const names[] = { "protocolVersion" };
-	struct json_value result, error, version;
-	struct span text = { NULL, 0 };
-	char why[200];
-
-	answer_members(o, &result, &error);
-	if (error.type == JSON_OBJECT) {
-		sink_error_text(error, why, sizeof(why));
-		return err_set(e, ERR_UPSTREAM,
-		    "server \"%s\": initialize refused: %s", o->target->name,
-		    why);
-	}
-	if (json_object(result.raw, names, &version, 1) != JSON_OK ||
-	    !version_is_one_of(version, legacy_versions))
-		return err_set(e, ERR_UPSTREAM,
-		    "server \"%s\": initialize: no protocol version in common",
-		    o->target->name);
-	json_string_plain(version, &text);
-	span_copy(o->session.version, sizeof(o->session.version), text);
-	span_copy(o->session.id, sizeof(o->session.id),
-	    span_str(o->call.new_session));
-	return 0;
-}
-
-static int
-add_result(const struct opening *o, struct buf *result, struct err *e)
-{
-	struct json_value v, error;
-
-	if (result == NULL)
-		return 0;
-	answer_members(o, &v, &error);
-	if (buf_add_span(result, v.raw) == 0)
-		return 0;
-	return err_set(e, ERR_TOOBIG,
-	    "server \"%s\": the opening answer has %zu bytes",
-	    o->target->name, v.raw.n);
-}
-
-static int
-initialize(struct opening *o, struct buf *result, struct err *e)
-{
-	memset(&o->session, 0, sizeof(o->session));
-	o->session.era = ERA_LEGACY;
-	if (ask(o, "initialize", SPAN_LIT("{\"protocolVersion\":\""
-	    UPSTREAM_VERSION_LEGACY "\",\"capabilities\":{},\"clientInfo\":"
-	    "{\"name\":\"omni2\",\"version\":\"" PACKAGE_VERSION "\"}}"),
-	    e) < 0 || take_initialized(o, e) < 0 ||
-	    add_result(o, result, e) < 0)
-		return -1;
-	return ask(o, "notifications/initialized", span_make(NULL, 0), e);
-}
-
-static int
-open_now(struct opening *o, struct buf *result, struct err *e)
-{
-	int modern, rv;
-
-	if (o->entry->is_stdio) {
-		rv = stdio_open(o->pool, o->entry, o->watch, &o->session,
-		    result, e);
-		return rv == 0 ? 0 :
-		    err_wrap(e, "server \"%s\"", o->target->name);
-	}
-	buf_init(&o->answer, UPSTREAM_OPENED_MAX);
-	if ((modern = probe(o, e)) == 1 && o->answer.n > 0)
-		rv = add_result(o, result, e);
-	else
-		rv = modern < 0 ? -1 : initialize(o, result, e);
-	buf_free(&o->answer);
-	return rv;
-}
-
-/* Best effort: a server may also let sessions grow old. */
-static void
-end_session(struct opening *o)
-{
-	struct err e;
-
-	if (o->session.era != ERA_LEGACY || o->session.id[0] == '\0')
-		return;
-	if (o->entry->url.tls)
-		curl_post(o->target, &o->session, span_make(NULL, 0), &e);
-	else
-		http_post(o->entry, o->target, &o->session,
-		    span_make(NULL, 0), &e);
-}
-
-static struct shm_sess *
-shared(const struct upstream_pool *pool, const struct upstream_target *t)
-{
-	if (pool->shm == NULL || pool->shm->slot == UINT32_MAX ||
-	    pool->shm->zone[ZONE_SESS] == NULL || t->health >= SHM_SERVERS_MAX)
-		return NULL;
-	return (struct shm_sess *)pool->shm->zone[ZONE_SESS] + t->health;
-}
-
-/* Without shared memory each process has its own session. */
+/* Kept by this process: a link, or there is no shared memory. */
 static int
 open_private(struct opening *o, uint64_t stale, bool force,
     struct sess_info *out, struct buf *result, struct err *e)
@@ -278,14 +32,16 @@ open_private(struct opening *o, uint64_t stale, bool force,
 	uint64_t opened = own->opened;
 
 	if (force || own->era == ERA_UNKNOWN || own->opened == stale) {
-		if (open_now(o, result, e) < 0)
+		if (opening_run(o, result, e) < 0)
 			return -1;
-		*own = o->session;
+		*own = o->session;	/* links: it stands there already */
 		own->opened = opened + 1;
 	}
 	*out = *own;
 	return 0;
 }
+
+/* ---- the shared one ---- */
 
 /* Opens it with the claim in hand, which is given back in any case. */
 static int
@@ -293,14 +49,14 @@ open_claimed(struct opening *o, struct sess_info *out, struct buf *result,
     struct err *e)
 {
 	struct shm *shm = o->pool->shm;
-	uint32_t health = o->target->health;
+	uint32_t place = o->target->health;
 
-	if (open_now(o, result, e) < 0) {
-		shm_sess_release(shm, health);
+	if (opening_run(o, result, e) < 0) {
+		shm_sess_release(shm, place);
 		return -1;
 	}
-	shm_sess_put(shm, health, o->target->server_id, &o->session);
-	if (!shm_sess_get(shm, health, o->target->server_id, out)) {
+	shm_sess_put(shm, place, o->target->server_id, &o->session);
+	if (!shm_sess_get(shm, place, o->target->server_id, out)) {
 		/* Opened again already by somebody else; ours still lives. */
 		*out = o->session;
 	}
@@ -318,20 +74,20 @@ open_beside(struct opening *o, uint64_t stale, struct sess_info *out,
     struct buf *result, struct err *e)
 {
 	struct shm *shm = o->pool->shm;
-	uint32_t health = o->target->health;
+	uint32_t place = o->target->health;
 	int64_t server_id = o->target->server_id;
 	struct sess_info now;
 
-	if (!shm_sess_get(shm, health, server_id, &now) || now.opened == stale)
+	if (!shm_sess_get(shm, place, server_id, &now) || now.opened == stale)
 		return 1;
-	if (open_now(o, result, e) < 0)
+	if (opening_run(o, result, e) < 0)
 		return -1;
 	*out = now;
-	if (o->session.era == now.era &&
+	if (o->session.era == now.era && o->session.flags == now.flags &&
 	    strcmp(o->session.version, now.version) == 0) {
-		end_session(o);
-	} else if (shm_sess_claim(shm, health, now.opened)) {
-		shm_sess_put(shm, health, server_id, &o->session);
+		opening_end(o->pool, o->entry, o->target, &o->session, false);
+	} else if (shm_sess_claim(shm, place, now.opened)) {
+		shm_sess_put(shm, place, server_id, &o->session);
 		*out = o->session;
 		out->opened = now.opened + 1;
 	}
@@ -339,33 +95,190 @@ open_beside(struct opening *o, uint64_t stale, struct sess_info *out,
 }
 
 static int
-open_shared(struct opening *o, struct shm_sess *sess, uint64_t stale,
-    bool force, struct sess_info *out, struct buf *result, struct err *e)
+open_shared(struct opening *o, uint64_t stale, bool force,
+    struct sess_info *out, struct buf *result, struct err *e)
 {
 	const struct upstream_target *t = o->target;
 	struct sess_info now;
-	uint64_t opened;
 	bool there;
 	int rv;
 
 	for (;;) {
 		if (force && (rv = open_beside(o, stale, out, result, e)) <= 0)
 			return rv;
-		opened = atomic_load_explicit(&sess->opened,
-		    memory_order_acquire);
 		there = shm_sess_get(o->pool->shm, t->health, t->server_id,
 		    &now);
 		if (there && !force && now.opened != stale) {
 			*out = now;
 			return 0;
 		}
-		if (shm_sess_claim(o->pool->shm, t->health,
-		    there ? now.opened : opened))
+		if (shm_sess_claim(o->pool->shm, t->health, now.opened))
 			return open_claimed(o, out, result, e);
 		if (wire_nap(o->watch, NAP_MS, e) < 0)
 			return err_wrap(e, "server \"%s\": opening",
 			    t->name);
 	}
+}
+
+/* ---- those of single clients ---- */
+
+static int
+client_claimed(struct opening *o, uint32_t place, struct sess_info *out,
+    struct buf *result, struct err *e)
+{
+	struct shm *shm = o->pool->shm;
+
+	if (opening_run(o, result, e) < 0) {
+		shm_sess_client_drop(shm, place);
+		return -1;
+	}
+	shm_sess_put(shm, place, o->target->server_id, &o->session);
+	if (!shm_sess_get(shm, place, o->target->server_id, out))
+		*out = o->session;
+	return 0;
+}
+
+/* One look. 1: *out is filled; 2: *place is claimed; 0: look again; -1. */
+static int
+client_look(struct opening *o, uint64_t stale, struct sess_info *out,
+    uint32_t *place, struct err *e)
+{
+	const struct upstream_target *t = o->target;
+	struct shm *shm = o->pool->shm;
+	int64_t now_ms = clock_mono_ms();
+	enum sess_claim claim;
+	struct sess_old old;
+
+	switch (shm_sess_client_get(shm, t->server_id, o->client, now_ms, out,
+	    place)) {
+	case SESS_THERE:
+		if (out->opened != stale)
+			return 1;
+		return shm_sess_claim(shm, *place, stale) ? 2 : 0;
+	case SESS_OPENING:
+		return 0;
+	case SESS_NONE:
+		break;
+	}
+	claim = shm_sess_client_claim(shm, t->server_id, o->client, now_ms,
+	    EVICT_MS, place, &old);
+	if (old.server_id != 0)
+		reap_old(o->pool, &old, false);
+	if (claim == SESS_FULL)
+		return err_set(e, ERR_UNAVAILABLE, "server \"%s\": too many "
+		    "clients have sessions of their own", t->name);
+	return claim == SESS_CLAIMED ? 2 : 0;
+}
+
+static int
+open_client(struct opening *o, uint64_t stale, struct sess_info *out,
+    struct buf *result, struct err *e)
+{
+	uint32_t place = SHM_SESS_NONE;
+	int rv;
+
+	o->client = o->target->client_session;
+	for (;;) {
+		if ((rv = client_look(o, stale, out, &place, e)) == 2)
+			return client_claimed(o, place, out, result, e);
+		if (rv != 0)
+			return rv < 0 ? -1 : 0;
+		/* Not in step with who may be doing the same. */
+		if (wire_nap(o->watch, NAP_MS +
+		    (int)(o->pool->shm->slot % 4), e) < 0)
+			return err_wrap(e, "server \"%s\": opening",
+			    o->target->name);
+	}
+}
+
+/* ---- which ---- */
+
+static uint64_t
+client_of(const struct upstream_target *t)
+{
+	return t->client_caps == 0 ? 0 : t->client_session;
+}
+
+/* Would a session of one client differ from the shared one? */
+static bool
+is_stateful(const struct upstream_entry *x, const struct sess_info *shared)
+{
+	return shared->era == ERA_LEGACY &&
+	    (x->via == VIA_STDIO || shared->id[0] != '\0');
+}
+
+/* The connection is the session: of this process alone. */
+static int
+open_own_link(struct opening *o, uint64_t stale, bool force,
+    struct sess_info *out, struct buf *result, struct err *e)
+{
+	o->client = client_of(o->target);
+	if ((o->entry = pool_entry(o->pool, o->target, o->client, e)) == NULL)
+		return err_wrap(e, "server \"%s\"", o->target->name);
+	return open_private(o, stale, force, out, result, e);
+}
+
+/* What was found out about a server configured as "http", here or in another
+ * process. */
+static void
+set_detected(struct upstream_entry *x, bool is_sse)
+{
+	if (x->via_detected == is_sse)
+		return;
+	if (!is_sse)
+		link_is_gone(x);
+	x->via = is_sse ? VIA_SSE : VIA_HTTP;
+	x->via_detected = is_sse;
+}
+
+/* It was found to speak HTTP+SSE. If it does not any more, that is found out
+ * again. */
+static int
+open_detected(struct opening *o, const struct sess_info *shared,
+    uint64_t stale, struct sess_info *out, struct buf *result, struct err *e)
+{
+	struct upstream_entry *x = o->entry;
+	struct err inner;
+
+	if (open_own_link(o, stale, false, out, result, e) == 0)
+		return 0;
+	if (e->code != ERR_UPSTREAM)
+		return -1;
+	set_detected(x, false);
+	o->entry = x;
+	o->client = 0;
+	if (open_shared(o, shared->opened, false, out, NULL, &inner) < 0)
+		return -1;		/* what the stream said counts */
+	set_detected(x, out->flags & SESS_SSE);
+	return x->via_detected ? open_own_link(o, 0, false, out, result, e) :
+	    0;
+}
+
+static int
+open_via_shm(struct opening *o, uint64_t stale, bool force,
+    struct sess_info *out, struct buf *result, struct err *e)
+{
+	const struct upstream_target *t = o->target;
+	bool wants_own = client_of(t) != 0 && !force, there;
+	struct sess_info now;
+
+	there = shm_sess_get(o->pool->shm, t->health, t->server_id, &now);
+	if (there)
+		set_detected(o->entry, now.flags & SESS_SSE);
+	if (there && wants_own && is_stateful(o->entry, &now))
+		return open_client(o, stale, out, result, e);
+	/* The number of a link says nothing about the shared session. */
+	if (open_shared(o, entry_is_link(o->entry) ? 0 : stale, force, out,
+	    result, e) < 0)
+		return -1;
+	set_detected(o->entry, out->flags & SESS_SSE);
+	if (o->entry->via_detected) {
+		now = *out;
+		return open_detected(o, &now, stale, out, result, e);
+	}
+	if (wants_own && is_stateful(o->entry, out))
+		return open_client(o, 0, out, NULL, e);
+	return 0;
 }
 
 static int
@@ -374,17 +287,20 @@ open_session(struct upstream_pool *pool, const struct upstream_target *t,
     struct sess_info *out, struct buf *result, struct err *e)
 {
 	struct opening o = { .pool = pool, .target = t, .watch = watch };
-	struct shm_sess *sess = shared(pool, t);
 
 	if (pool->busy)
 		return err_set(e, ERR_INTERNAL,
 		    "server \"%s\": opening inside of on_message", t->name);
-	if ((o.entry = pool_entry(pool, t, e)) == NULL ||
-	    pool_check_transport(t, o.entry, e) < 0)
+	if ((o.entry = pool_entry(pool, t, 0, e)) == NULL ||
+	    pool_check_transport(o.entry, e) < 0)
 		return err_wrap(e, "server \"%s\"", t->name);
-	if (sess == NULL)
-		return open_private(&o, stale, force, out, result, e);
-	return open_shared(&o, sess, stale, force, out, result, e);
+	if (entry_is_link(o.entry) && !o.entry->via_detected)
+		return open_own_link(&o, stale, force, out, result, e);
+	if (!has_shm(pool) || t->health >= SHM_SERVERS_MAX)
+		return entry_is_link(o.entry) ?
+		    open_own_link(&o, stale, force, out, result, e) :
+		    open_private(&o, stale, force, out, result, e);
+	return open_via_shm(&o, stale, force, out, result, e);
 }
 
 int

@@ -37,6 +37,7 @@ sink_init(struct sink *s, struct upstream_pool *pool,
 	s->pool = pool;
 	s->target = t;
 	s->call = call;
+	call->answer_n = 0;
 	if (call->response != NULL)
 		buf_reset(call->response, RESPONSE_KEEP);
 }
@@ -159,14 +160,42 @@ note_list_changed(const struct sink *s, const struct message *m)
 	atomic_store(&shm_health(shm, s->target->health)->dirty, 1);
 }
 
+/*
+ * On a link there may still be what belongs to calls before this one: their
+ * progress, and whatever was said before we asked. Requests are for whoever
+ * listens.
+ */
+static bool
+is_stray(const struct sink *s, const struct message *m)
+{
+	static const char *const params_name[] = { "params" };
+	static const char *const token_name[] = { "progressToken" };
+	struct json_value params, token;
+	struct span method;
+	int64_t id;
+
+	if (!s->is_link || s->call->is_listen ||
+	    m->member[M_ID].type != JSON_NONE)
+		return false;
+	if (!s->is_asked)
+		return true;
+	if (!json_string_plain(m->member[M_METHOD], &method) ||
+	    !span_is(method, "notifications/progress"))
+		return false;
+	return json_object(m->raw, params_name, &params, 1) != JSON_OK ||
+	    params.type != JSON_OBJECT ||
+	    json_object(params.raw, token_name, &token, 1) != JSON_OK ||
+	    !json_int(token, &id) || id < 0 || (uint64_t)id != s->call->id;
+}
+
 static int
 other_message(struct sink *s, const struct message *m, struct err *e)
 {
 	enum json_type id = m->member[M_ID].type;
 
 	note_list_changed(s, m);
-	if (s->answered)
-		return 0;		/* too late for anybody */
+	if (s->answered || is_stray(s, m))
+		return 0;		/* for nobody */
 	if (s->call->on_message != NULL) {
 		s->stopped = s->call->on_message(s->call->arg, m->raw, e) < 0;
 		return s->stopped ? -1 : 0;
@@ -182,11 +211,14 @@ one_message(struct sink *s, struct span object, struct err *e)
 	struct upstream_call *call = s->call;
 	char text[200];
 	struct message m;
+	struct span value;
 
 	if (message_read(&m, object, call, e) < 0)
 		return -1;
 	if (!m.is_response)
 		return other_message(s, &m, e);
+	if (s->is_link && !m.is_ours)
+		return 0;		/* to a call that was given up */
 	if (s->answered)
 		return err_set(e, ERR_UPSTREAM, "bad answer: it came twice");
 	if (!m.is_ours) {
@@ -199,6 +231,10 @@ one_message(struct sink *s, struct span object, struct err *e)
 		    "bad answer: the id is not ours");
 	}
 	s->answered = true;
+	call->answer_is_error = m.member[M_ERROR].type == JSON_OBJECT;
+	value = m.member[call->answer_is_error ? M_ERROR : M_RESULT].raw;
+	call->answer_at = (size_t)(value.p - object.p);
+	call->answer_n = value.n;
 	if (object.p == call->response->p && object.n == call->response->n)
 		return 0;		/* it lies there already */
 	if (object.n > call->response_max)
@@ -327,6 +363,18 @@ sink_head(struct sink *s, const struct answer_head *h, struct err *e)
 	    "redirects are not followed (HTTP %d)", h->status);
 }
 
+int
+sink_count(struct sink *s, size_t n, struct err *e)
+{
+	size_t max = UPSTREAM_CHATTER_MAX + s->call->response_max;
+
+	s->taken += n;
+	if (s->taken <= max || s->call->is_listen)
+		return 0;
+	return err_set(e, ERR_UPSTREAM, "bad answer: more than %zu bytes, and "
+	    "no end", max);
+}
+
 static int
 feed_events(struct sink *s, struct span in, struct err *e)
 {
@@ -334,6 +382,8 @@ feed_events(struct sink *s, struct span in, struct err *e)
 	size_t taken;
 	int rv;
 
+	if (sink_count(s, in.n, e) < 0)
+		return -1;
 	while ((rv = sse_parse(&s->sse, in, &taken, &event, e)) == 1) {
 		in = span_skip(in, taken);
 		if (!event.has_data || event.data.n == 0 ||

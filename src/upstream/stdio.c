@@ -51,11 +51,12 @@ connect_stdiod(const struct upstream_pool *pool, int64_t deadline_ms,
 
 static void
 frame_begin(struct buf *b, enum stdio_frame_type type, int64_t server_id,
-    uint64_t id, size_t size)
+    uint64_t client_session, uint64_t id, size_t size)
 {
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = (uint16_t)type,
-		.id = id, .server_id = server_id, .size = (uint32_t)size,
+		.id = id, .server_id = server_id,
+		.client_session = client_session, .size = (uint32_t)size,
 	};
 
 	buf_reset(b, UPSTREAM_OUT_KEEP);
@@ -83,7 +84,8 @@ compose(struct upstream_pool *pool, const struct upstream_entry *x,
 	if (size > STDIO_BODY_MAX)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	frame_begin(b, call->is_notification ? STDIO_NOTIFY : STDIO_CALL,
-	    x->server_id, call->is_notification ? 0 : call->id, size);
+	    x->server_id, call->session.client_session,
+	    call->is_notification ? 0 : call->id, size);
 	if (message_write(b, call) < 0)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	make_one_line(b, sizeof(struct stdio_frame));
@@ -155,7 +157,7 @@ static int
 error_frame(const struct stdio_frame *frame, const struct buf *b,
     struct err *e)
 {
-	unsigned code = frame->flags & ~STDIO_FLAG_NOT_EXECUTED;
+	unsigned code = frame->flags & ~STDIO_FLAGS;
 
 	if (code == ERR_NONE || code >= ERR_COUNT)
 		code = ERR_UPSTREAM;
@@ -182,13 +184,16 @@ read_answer(struct frames *f, struct sink *s, struct err *e)
 		if (frame.type == STDIO_ERROR) {
 			if (frame.flags & STDIO_FLAG_NOT_EXECUTED)
 				call->maybe_executed = false;
+			if (frame.flags & STDIO_FLAG_GONE)
+				call->session_gone = true;
 			s->refused = true;
 			return error_frame(&frame, b, e);
 		}
 		if (frame.type != STDIO_MESSAGE && frame.type != STDIO_RESPONSE)
 			return err_set(e, ERR_UPSTREAM,
 			    "stdiod sent frame type %u", frame.type);
-		if (sink_message(s, buf_span(b), e) < 0)
+		if (sink_count(s, b->n, e) < 0 ||
+		    sink_message(s, buf_span(b), e) < 0)
 			return -1;
 		if (s->answered)
 			return 1;
@@ -222,11 +227,12 @@ attempt(struct frames *f, struct sink *s, struct err *e)
 
 /* Best effort: the connection is closed next, which abandons the call too. */
 static void
-send_cancel(const struct upstream_entry *x, uint64_t id)
+send_cancel(const struct upstream_entry *x, const struct upstream_call *call)
 {
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = STDIO_CANCEL,
-		.id = id, .server_id = x->server_id,
+		.id = call->id, .server_id = x->server_id,
+		.client_session = call->session.client_session,
 	};
 
 	if (x->stdio_fd >= 0 && send(x->stdio_fd, &f, sizeof(f),
@@ -257,7 +263,7 @@ stdio_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 	x->stdio_used = x->stdio_fd >= 0;
 	if (rv < 0 && (s->stopped || e->code == ERR_TIMEOUT ||
 	    e->code == ERR_CANCELLED) && s->call->maybe_executed && !s->refused)
-		send_cancel(x, s->call->id);
+		send_cancel(x, s->call);
 	if ((rv < 0 && !s->refused) || f.pos < f.n)
 		disconnect(x);
 	return rv == 1 ? 0 : -1;
@@ -288,11 +294,13 @@ opened(const struct stdio_frame *frame, const struct buf *b,
 
 int
 stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
-    const struct upstream_call *watch, struct sess_info *out,
-    struct buf *result, struct err *e)
+    const struct upstream_call *watch, uint64_t client_session,
+    const char *caps_json, struct sess_info *out, struct buf *result,
+    struct err *e)
 {
 	struct upstream_call opening = *watch;	/* OPEN may be repeated */
 	struct frames f = { .pool = pool, .entry = x, .call = &opening };
+	struct span caps = span_str(client_session == 0 ? "" : caps_json);
 	struct stdio_frame frame;
 	enum wire w = WIRE_EOF;
 	size_t sent;
@@ -303,7 +311,9 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 		if (x->stdio_fd < 0 && (x->stdio_fd = connect_stdiod(pool,
 		    watch->deadline_ms, e)) < 0)
 			return -1;
-		frame_begin(&pool->out, STDIO_OPEN, x->server_id, 0, 0);
+		frame_begin(&pool->out, STDIO_OPEN, x->server_id,
+		    client_session, 0, caps.n);
+		buf_add_span(&pool->out, caps);
 		w = wire_send(x->stdio_fd, buf_span(&pool->out), watch,
 		    &sent, e);
 		if (w == WIRE_OK)
@@ -323,8 +333,8 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 }
 
 int
-stdio_post(struct upstream_pool *pool, const struct upstream_target *t,
-    struct span message, struct err *e)
+stdio_post(struct upstream_pool *pool, int64_t server_id,
+    uint64_t client_session, struct span message, struct err *e)
 {
 	struct upstream_call watch = { .client_fd = -1,
 	    .deadline_ms = clock_mono_ms() + UPSTREAM_POST_MS };
@@ -335,7 +345,8 @@ stdio_post(struct upstream_pool *pool, const struct upstream_target *t,
 	if ((fd = connect_stdiod(pool, watch.deadline_ms, e)) < 0)
 		return -1;
 	buf_init(&b, STDIO_BODY_MAX);
-	frame_begin(&b, STDIO_NOTIFY, t->server_id, 0, message.n);
+	frame_begin(&b, message.n == 0 ? STDIO_CLOSE : STDIO_NOTIFY, server_id,
+	    client_session, 0, message.n);
 	if (buf_add_span(&b, message) < 0) {
 		err_set(e, ERR_TOOBIG, "message too large");
 		goto out;

@@ -74,6 +74,9 @@ struct upstream_call {
 	void		*arg;		/* of both */
 	/* what came */
 	struct buf	*response;	/* the response message, raw JSON */
+	bool		answer_is_error;	/* it holds "error", not "result" */
+	size_t		answer_at, answer_n;	/* where that value lies in it;
+						 * n 0: look for yourself */
 	int		http_status;
 	char		new_session[232];	/* Mcp-Session-Id of the answer */
 	bool		maybe_executed;	/* request bytes left this process and
@@ -137,6 +140,12 @@ typedef int (*upstream_compose_fn)(void *arg, const struct sess_info *,
 int	upstream_request(struct upstream_pool *, const struct upstream_target *,
 	    struct upstream_call *, upstream_compose_fn, void *compose_arg,
 	    struct buf *params_buf, struct err *);
+
+/* The client session is over: ends its own session at this server, if it has
+ * one. Best effort, some 200 ms at most; what is not ended here is ended when
+ * it has been idle for long. */
+void	upstream_end_client(struct upstream_pool *,
+	    const struct upstream_target *, uint64_t client_session);
 
 /* "_meta" members that a modern server wants in every request, without
  * braces: protocolVersion, clientInfo, clientCapabilities. */

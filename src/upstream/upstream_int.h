@@ -5,6 +5,7 @@
 #ifndef OMNI2_UPSTREAM_UPSTREAM_INT_H
 #define OMNI2_UPSTREAM_UPSTREAM_INT_H
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/json_read.h"
@@ -22,7 +23,21 @@
 #define UPSTREAM_VERSION_MODERN	"2026-07-28"
 #define UPSTREAM_VERSION_LEGACY	"2025-11-25"
 
+#define UPSTREAM_CHATTER_MAX	(64u << 20)	/* beside the answer, a call */
+#define UPSTREAM_LINKS_MAX	8		/* of single clients, a process */
+
 struct curl_conn;
+struct sse_link;
+struct ws_link;
+
+/* How a server is spoken to. */
+enum via {
+	VIA_HTTP,		/* Streamable HTTP; libcurl if url.tls */
+	VIA_STDIO,
+	/* "Links": the connection is the session. */
+	VIA_SSE,		/* HTTP+SSE of 2024-11-05 */
+	VIA_WEBSOCKET
+};
 
 /* A persistent plain HTTP connection. */
 struct http_conn {
@@ -37,28 +52,43 @@ struct http_conn {
 	socklen_t	 peer_len;
 };
 
-/* All that this process holds for one server. */
+/* All that this process holds for one server; links of single clients have
+ * entries of their own. */
 struct upstream_entry {
 	int64_t		 server_id;
+	uint64_t	 client_session;	/* 0: not of a single client */
 	uint64_t	 config_hash;
 	char		*url_text;	/* url points into it */
 	struct url	 url;
-	bool		 is_stdio;
+	bool		 is_configured;	/* url and via are valid */
+	enum via	 via;
+	bool		 via_detected;	/* VIA_SSE was found, not configured */
 	struct http_conn http;
 	struct curl_conn *curl;		/* NULL: none yet */
+	struct sse_link	*sse;		/* NULL: not connected */
+	struct ws_link	*ws;
 	int		 stdio_fd;	/* -1: none */
 	bool		 stdio_used;
 	int64_t		 used_ms;
 	struct buf	 head;		/* static part of the request head */
 	struct sess_info head_session;	/* for which it was written */
-	struct sess_info session;	/* when shared memory has none */
+	struct sess_info session;	/* of links, and when there is no shared
+					 * memory */
 };
+
+static inline bool
+entry_is_link(const struct upstream_entry *x)
+{
+	return x->via == VIA_SSE || x->via == VIA_WEBSOCKET;
+}
 
 struct upstream_pool {
 	struct shm	*shm;		/* may be NULL */
 	char		*stdio_socket;
-	struct upstream_entry **place;	/* open addressing by server_id */
+	struct upstream_entry **place;	/* open addressing */
 	size_t		 places, used;
+	unsigned	 n_links;	/* entries of single clients */
+	uint32_t	 reap_cursor;
 	struct buf	 out;		/* the request being sent */
 	char		*in;		/* UPSTREAM_IN_SIZE */
 	struct http_head head;		/* of the answer being read */
@@ -67,14 +97,41 @@ struct upstream_pool {
 	int		 hangup_fd;	/* epoll, for curl; -1 none */
 };
 
-/* pool.c */
+/* pool.c: client_session matters for links only. */
 struct upstream_entry *pool_entry(struct upstream_pool *,
-	    const struct upstream_target *, struct err *);
+	    const struct upstream_target *, uint64_t client_session,
+	    struct err *);
 uint64_t pool_next_id(struct upstream_pool *);
 /* Can this version speak to it? */
-int	pool_check_transport(const struct upstream_target *,
-	    const struct upstream_entry *, struct err *);
+int	pool_check_transport(const struct upstream_entry *, struct err *);
 void	entry_close(struct upstream_entry *);
+/* The connection that was the session is no more. */
+void	link_is_gone(struct upstream_entry *);
+
+/* opening.c */
+struct opening {
+	struct upstream_pool *pool;
+	const struct upstream_target *target;
+	struct upstream_entry *entry;
+	const struct upstream_call *watch;
+	uint64_t	 client;	/* whose session; 0: shared */
+	struct sess_info session;	/* the opened one */
+	struct buf	 answer;
+	struct upstream_call call;	/* the last one */
+};
+int	opening_run(struct opening *, struct buf *result, struct err *);
+/* Best effort: a server may also let sessions grow old. may_connect: also to
+ * a server that this process has not talked to yet. */
+void	opening_end(struct upstream_pool *, struct upstream_entry *,
+	    const struct upstream_target *, const struct sess_info *,
+	    bool may_connect);
+
+/* reap.c */
+/* Ends what lay in an entry of shared memory that is somebody else's now. */
+void	reap_old(struct upstream_pool *, const struct sess_old *,
+	    bool may_connect);
+/* A few sessions that nobody uses any more. Now and then. */
+void	reap_some(struct upstream_pool *);
 
 /* params.c */
 int	message_check_method(struct span method, struct err *);
@@ -87,6 +144,12 @@ int	head_write(struct buf *, const char *method,
 	    const struct upstream_entry *,
 	    const struct upstream_target *, const struct sess_info *,
 	    struct err *);
+/* Request line and Host. */
+void	head_write_line(struct buf *, const char *method, const struct url *,
+	    struct span path);
+/* User-Agent, more complete lines, credentials. */
+int	head_write_agent(struct buf *, const struct upstream_target *,
+	    struct span more, struct err *);
 /* What every header of a POST has in common, one "K: V\r\n" a line. */
 int	head_write_fields(struct buf *, const struct upstream_target *,
 	    const struct sess_info *, struct err *);
@@ -106,8 +169,13 @@ enum wire wire_send(int fd, struct span, const struct upstream_call *,
 int	wire_check(const struct upstream_call *, struct err *);
 /* -1: none to watch. */
 int	wire_extra_fd(const struct upstream_call *);
+/* Until one of two own descriptors is ready (.fd -1: left out). */
+int	wire_wait(struct pollfd own[2], const struct upstream_call *,
+	    struct err *);
 /* Passes a little time, unless the call ends meanwhile. */
 int	wire_nap(const struct upstream_call *, int ms, struct err *);
+/* Bytes have come; if it is time, looks at everything else. */
+int	wire_glance(const struct upstream_call *, struct err *);
 int	wire_set_timeouts(int fd);
 int	wire_connect(const struct sockaddr *, socklen_t, int64_t deadline_ms,
 	    struct err *);
@@ -131,7 +199,11 @@ struct sink {
 	bool		refused;	/* an orderly refusal: HTTP status */
 	bool		stopped;	/* on_message ended it */
 	bool		has_sse;
+	bool		is_link;	/* what is not ours may be of calls
+					 * before this one: it is dropped */
+	bool		is_asked;	/* link: the request has been sent */
 	size_t		discarded;
+	size_t		taken;		/* bytes of messages */
 	struct sse_parser sse;
 };
 void	sink_init(struct sink *, struct upstream_pool *,
@@ -142,6 +214,8 @@ int	sink_body(struct sink *, struct span, struct err *);
 int	sink_end(struct sink *, struct err *);	/* body complete */
 /* One message or a batch, as it came in an event or a frame. */
 int	sink_message(struct sink *, struct span, struct err *);
+/* So many bytes have come. -1: more than a call may cost. */
+int	sink_count(struct sink *, size_t, struct err *);
 /* "-32601 Method not found" of an error object; returns the code or 0. Only
  * plain ASCII, cut: it goes into texts for people. */
 int64_t	sink_error_text(struct json_value error, char *out, size_t size);
@@ -149,9 +223,12 @@ int64_t	sink_error_text(struct json_value error, char *out, size_t size);
 /* http.c, http_conn.c */
 int	http_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
-/* One message beside the call; an empty one: DELETE the session. */
+/* One message beside the call; an empty one: DELETE the session. Only to a
+ * server that was connected before. */
 int	http_post(struct upstream_entry *, const struct upstream_target *,
 	    const struct sess_info *, struct span message, struct err *);
+int	http_find_peer(struct upstream_entry *, int64_t deadline_ms,
+	    struct err *);
 int	http_conn_ready(struct upstream_entry *, const struct upstream_call *,
 	    char *scratch, struct err *);
 void	http_conn_close(struct http_conn *);
@@ -165,14 +242,64 @@ int	curl_exchange(struct upstream_pool *, struct upstream_entry *,
 int	curl_post(const struct upstream_target *, const struct sess_info *,
 	    struct span message, struct err *);
 void	curl_conn_free(struct curl_conn **);
+/* Options of every easy handle, whatever it is for. */
+void	curl_set_common(void *easy, const char *url, char *error);
 
 /* stdio.c */
 int	stdio_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
 int	stdio_open(struct upstream_pool *, struct upstream_entry *,
-	    const struct upstream_call *watch, struct sess_info *,
-	    struct buf *result, struct err *);
-int	stdio_post(struct upstream_pool *, const struct upstream_target *,
-	    struct span message, struct err *);
+	    const struct upstream_call *watch, uint64_t client_session,
+	    const char *caps_json, struct sess_info *, struct buf *result,
+	    struct err *);
+/* An empty message: end the process of this client session. */
+int	stdio_post(struct upstream_pool *, int64_t server_id,
+	    uint64_t client_session, struct span message, struct err *);
+
+/* link.c, curl_link.c: a byte stream, plain or TLS, that never blocks. */
+struct link {
+	int		 fd;		/* to poll; -1: not connected */
+	void		*tls;		/* libcurl's handle; NULL: plain */
+};
+enum link_io { LINK_OK, LINK_AGAIN, LINK_EOF, LINK_BROKEN };
+void	link_init(struct link *);
+int	link_open(struct link *, const struct upstream_entry *,
+	    int64_t deadline_ms, struct err *);
+void	link_close(struct link *);
+/* LINK_BROKEN: errno. */
+enum link_io link_recv(struct link *, char *, size_t, size_t *got);
+enum link_io link_send(struct link *, struct span, size_t *sent);
+/* All of it, with everything that may end the call early. -1 with err;
+ * *sent says how much has left. */
+int	link_send_all(struct link *, struct span,
+	    const struct upstream_call *, size_t *sent, struct err *);
+/* One head: 1 it is in *h, and what follows it begins at *size; 0 not yet all
+ * there; -1 with err. buf has the bytes received so far. */
+int	link_head(struct link *, char *buf, size_t *n, struct http_head *h,
+	    size_t *size, const struct upstream_call *, struct err *);
+int	curl_link_open(struct link *, const struct upstream_entry *,
+	    int64_t deadline_ms, struct err *);
+void	curl_link_close(struct link *);
+enum link_io curl_link_recv(struct link *, char *, size_t, size_t *got);
+enum link_io curl_link_send(struct link *, struct span, size_t *sent);
+
+/* sse_link.c: connect gives entry->sse; its end takes it away again. */
+int	sse_connect(struct upstream_pool *, struct upstream_entry *,
+	    const struct upstream_target *, const struct upstream_call *watch,
+	    struct err *);
+int	sse_exchange(struct upstream_pool *, struct upstream_entry *,
+	    struct sink *, struct err *);
+int	sse_post(struct upstream_entry *, const struct upstream_target *,
+	    const struct sess_info *, struct span message, struct err *);
+void	sse_link_free(struct sse_link **);
+
+/* ws_link.c: likewise */
+int	ws_connect(struct upstream_pool *, struct upstream_entry *,
+	    const struct upstream_target *, const struct upstream_call *watch,
+	    struct err *);
+int	ws_exchange(struct upstream_pool *, struct upstream_entry *,
+	    struct sink *, struct err *);
+int	ws_post(struct upstream_entry *, struct span message, struct err *);
+void	ws_link_free(struct ws_link **);
 
 #endif

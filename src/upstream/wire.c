@@ -56,32 +56,50 @@ wire_extra_fd(const struct upstream_call *call)
 }
 
 /*
- * One poll of at most ms: fd (-1: none), the client, the extra descriptor.
- * *revents is what fd says. -1 with err: the exchange ends. Descriptors of -1
+ * One poll of at most ms: the call's own descriptors (.fd -1: none), the
+ * client, the extra one. -1 with err: the exchange ends. Descriptors of -1
  * are left out by poll itself.
  */
 static int
-look(int fd, short events, const struct upstream_call *call, int ms,
-    short *revents, struct err *e)
+look(struct pollfd own[2], const struct upstream_call *call, int ms,
+    struct err *e)
 {
-	struct pollfd p[3] = {
-		{ .fd = fd, .events = events },
+	struct pollfd p[4] = {
+		own[0], own[1],
 		{ .fd = call->client_fd, .events = POLLRDHUP },
 		{ .fd = wire_extra_fd(call), .events = POLLIN },
 	};
-	int rv = poll(p, 3, ms);
+	int rv = poll(p, 4, ms);
 
-	*revents = 0;
+	own[0].revents = own[1].revents = 0;
 	if (rv < 0 && errno != EINTR)
 		return err_set(e, ERR_INTERNAL, "poll: %s", strerror(errno));
 	if (rv <= 0)
 		return 0;
-	*revents = p[0].revents;
+	own[0].revents = p[0].revents;
+	own[1].revents = p[1].revents;
 	looked_ms = clock_mono_ms();
-	if (p[2].revents != 0 && call->on_extra(call->arg, e) < 0)
+	if (p[3].revents != 0 && call->on_extra(call->arg, e) < 0)
 		return -1;
-	if (p[0].revents == 0 && p[1].revents != 0)
+	if (p[2].revents != 0 && p[0].revents == 0 && p[1].revents == 0)
 		return err_set(e, ERR_CANCELLED, "client hung up");
+	return 0;
+}
+
+int
+wire_wait(struct pollfd own[2], const struct upstream_call *call,
+    struct err *e)
+{
+	int64_t left;
+
+	do {
+		if (wire_check(call, e) < 0)
+			return -1;
+		left = call->deadline_ms - looked_ms;
+		if (look(own, call, left < CHECK_MS ? (int)left : CHECK_MS,
+		    e) < 0)
+			return -1;
+	} while (own[0].revents == 0 && own[1].revents == 0);
 	return 0;
 }
 
@@ -90,39 +108,34 @@ static int
 wait_ready(int fd, short events, const struct upstream_call *call,
     short *revents, struct err *e)
 {
-	int64_t left;
+	struct pollfd own[2] = { { .fd = fd, .events = events },
+	    { .fd = -1 } };
 
-	do {
-		if (wire_check(call, e) < 0)
-			return -1;
-		left = call->deadline_ms - looked_ms;
-		if (look(fd, events, call, left < CHECK_MS ? (int)left :
-		    CHECK_MS, revents, e) < 0)
-			return -1;
-	} while (*revents == 0);
+	if (wire_wait(own, call, e) < 0)
+		return -1;
+	*revents = own[0].revents;
 	return 0;
 }
 
 int
 wire_nap(const struct upstream_call *call, int ms, struct err *e)
 {
-	short revents;
+	struct pollfd none[2] = { { .fd = -1 }, { .fd = -1 } };
 
-	if (look(-1, 0, call, ms, &revents, e) < 0)
+	if (look(none, call, ms, e) < 0)
 		return -1;
 	return wire_check(call, e);
 }
 
 /* Bytes have come; is it time to look at everything else? */
-static int
-glance(const struct upstream_call *call, struct err *e)
+int
+wire_glance(const struct upstream_call *call, struct err *e)
 {
-	short revents;
+	struct pollfd none[2] = { { .fd = -1 }, { .fd = -1 } };
 
 	if (clock_mono_ms() - looked_ms < PATIENCE_MS)
 		return 0;
-	return wire_check(call, e) < 0 ? -1 :
-	    look(-1, 0, call, 0, &revents, e);
+	return wire_check(call, e) < 0 ? -1 : look(none, call, 0, e);
 }
 
 enum wire
@@ -139,7 +152,7 @@ wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
 		if (n > 0) {
 			*got = (size_t)n;
 			if (left > 0)
-				return glance(call, e) < 0 ? WIRE_ENDED :
+				return wire_glance(call, e) < 0 ? WIRE_ENDED :
 				    WIRE_OK;
 			/* A slow drip must not outlive the deadline. */
 			timed_out(e);

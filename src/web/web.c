@@ -6,11 +6,19 @@
 #include "base/clock.h"
 #include "base/json_write.h"
 #include "config.h"
+#include "mcp/mcp.h"
 
+/* A browser page of another name must not read them (DNS rebinding). */
 static bool
-may_see_details(const struct conf *conf, const char *client)
+may_see_details(const struct conf *conf, const struct http_head *h,
+    const char *client)
 {
+	struct span host = h->known[HTTP_H_HOST];
 	uint32_t i;
+
+	if ((host.p != NULL && !mcp_host_is_allowed(conf, host)) ||
+	    h->known[HTTP_H_ORIGIN].p != NULL)
+		return false;
 
 	if (strcmp(client, "unix") == 0)
 		return true;
@@ -116,10 +124,11 @@ web_serve(struct shm *shm, const struct conf *conf, const struct http_head *h,
 	else if (span_is(h->path, "/health/ready"))
 		ready(shm, r);
 	else if (span_is(h->path, "/health"))
-		health_write(shm, conf, may_see_details(conf, client), &r->body);
+		health_write(shm, conf, may_see_details(conf, h, client),
+		    &r->body);
 	else if (span_is(h->path, "/metrics")) {
 		r->content_type = "text/plain; version=0.0.4; charset=utf-8";
-		if (may_see_details(conf, client))
+		if (may_see_details(conf, h, client))
 			metrics_write(shm, &r->body);
 		else {
 			r->content_type = "application/json";

@@ -1,10 +1,12 @@
 /*
  * audit_kill -- writers, an auditor that is killed again and again, and a
- * PostgreSQL that crashes now and then: no record is lost or doubled.
+ * PostgreSQL that crashes now and then: no record is lost or doubled. Then a
+ * master that is killed, and everybody with it: nothing is lost that a writer
+ * went on from, and all are gone within a second.
  *
- * This program plays the master. OMNI2_AUDIT_KILLS: how often (100);
- * OMNI2_AUDIT_SYNC: async, journal or fsync (each in turn, a third of the
- * kills each). Prints what it measured.
+ * This program plays the master, and then starts others that do.
+ * OMNI2_AUDIT_KILLS: how often (100), each audit.sync for a third of them;
+ * OMNI2_AUDIT_MASTER_KILLS: how often (6). Prints what it measured.
  */
 #include "config.h"
 
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -33,11 +36,15 @@
 #define WRITERS		4
 #define FIRST_SLOT	8
 #define SEGMENT_BYTES	(1 << 20)
+#define ROUNDS_MAX	1000
+#define GONE_MS		1000
 
 struct progress {
 	_Atomic int	stop;
 	_Atomic long	sent[WRITERS], failed[WRITERS];
 	_Atomic int	mode;
+	_Atomic int	round;		/* of masters; 0: this program */
+	_Atomic long	answered[ROUNDS_MAX + 1][WRITERS];
 };
 
 static struct shm shm;
@@ -114,7 +121,8 @@ write_one(struct audit_emitter *em, int w, long n)
 	args[0] = '"';
 	memset(args + 1, 'a' + w, len);
 	args[len + 1] = '"';
-	snprintf(principal, sizeof(principal), "writer%d@example.com", w);
+	snprintf(principal, sizeof(principal), "writer%d.%d", w,
+	    atomic_load(&progress->round));
 	snprintf(object, sizeof(object), "%ld", n);
 	r.principal = span_str(principal);
 	r.object = span_str(object);
@@ -128,25 +136,39 @@ write_one(struct audit_emitter *em, int w, long n)
 	}
 }
 
-static pid_t
-start_writer(int w)
+static void
+write_for_ever(int w)
 {
-	pid_t pid = fork();
 	struct audit_emitter em;
 	long n;
 
-	if (pid != 0)
-		return pid;
 	close(pipe_fd[0]);
 	shm.slot = (uint32_t)(FIRST_SLOT + w);
 	audit_emitter_init(&em, &shm, pipe_fd[1], shm.slot);
 	for (n = 0; !atomic_load(&progress->stop); n++) {
 		write_one(&em, w, n);
 		atomic_store(&progress->sent[w], n + 1);
+		atomic_store(&progress->answered[progress->round][w], n + 1);
 		if (n % 8 == 0)
 			pause_ms(2);
 	}
 	_exit(0);
+}
+
+static void
+start_writer(int w)
+{
+	if (fork() == 0)
+		write_for_ever(w);
+}
+
+static void
+run_auditor(void)
+{
+	close(pipe_fd[1]);
+	shm.slot = shm_kind_first(KIND_AUDITOR);
+	log_init("auditor");
+	_exit(auditor_run(&shm, shm.slot, pipe_fd[0], SEGMENT_BYTES));
 }
 
 static pid_t
@@ -154,12 +176,9 @@ start_auditor(void)
 {
 	pid_t pid = fork();
 
-	if (pid != 0)
-		return pid;
-	close(pipe_fd[1]);
-	shm.slot = shm_kind_first(KIND_AUDITOR);
-	log_init("auditor");
-	_exit(auditor_run(&shm, shm.slot, pipe_fd[0], SEGMENT_BYTES));
+	if (pid == 0)
+		run_auditor();
+	return pid;
 }
 
 static struct db *
@@ -185,25 +204,34 @@ query_number(struct db *db, const char *sql)
 	return n;
 }
 
+/* What a master makes before its first child. */
 static void
-prepare(void)
+make_channels(void)
 {
 	struct shm_sizes sizes = { .slots = 32, .perm_entries = 64,
 		.rate_principals = 64, .connections = 16,
 		.rate_window_ms = 3600000, .conf_size = sizeof(struct conf),
 		.policy_size = 4096, .catalog_size = 4096 };
 	struct err e = { 0 };
+
+	check(shm_create(&shm, &sizes, &e) == 0, "shm", &e);
+	check(pipe2(pipe_fd, O_CLOEXEC) == 0 &&
+	    fcntl(pipe_fd[1], F_SETFL, O_NONBLOCK) == 0, "pipe", NULL);
+	publish_conf(AUDIT_SYNC_ASYNC);
+}
+
+static void
+prepare(void)
+{
+	struct err e = { 0 };
 	struct buf out;
 	struct db *db;
 
 	conninfo = pgtest_start();
-	check(shm_create(&shm, &sizes, &e) == 0, "shm", &e);
 	progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check(progress != MAP_FAILED, "mmap", NULL);
-	check(pipe2(pipe_fd, O_CLOEXEC) == 0 &&
-	    fcntl(pipe_fd[1], F_SETFL, O_NONBLOCK) == 0, "pipe", NULL);
-	publish_conf(AUDIT_SYNC_ASYNC);
+	make_channels();
 	buf_init(&out, 65536);
 	db = open_db();
 	check(store_migrate(db, pgtest_source("sql"), &out, &e) == 0,
@@ -268,13 +296,32 @@ kill_often(int kills)
 }
 
 static void
-judge(void)
+verify_log(void)
 {
-	long sent = 0, failed = 0, rows, distinct, findings, i;
-	const struct shm_audit *a = shm_audit(&shm);
+	struct db *db = open_db();
 	struct err e = { 0 };
 	struct buf out;
 	char dir[128];
+	long findings;
+
+	buf_init(&out, 1 << 20);
+	snprintf(dir, sizeof(dir), "%s/journal", pgtest_dir());
+	findings = audit_verify_signed(db, dir,
+	    "a secret of at least 32 characters", &out, &e);
+	printf("verify: %ld findings %s\n%.*s", findings, e.text,
+	    SPAN_FMT(buf_span(&out)));
+	check(findings == 0, "verify", &e);
+	check(query_number(db, "SELECT count(*) FROM omni2.audit_rejected")
+	    == 0, "nothing rejected", NULL);
+	db_close(&db);
+	buf_free(&out);
+}
+
+static void
+judge(void)
+{
+	long sent = 0, failed = 0, rows, distinct, i;
+	const struct shm_audit *a = shm_audit(&shm);
 	struct db *db = open_db();
 
 	for (i = 0; i < WRITERS; i++) {
@@ -288,27 +335,157 @@ judge(void)
 	    "%ld rejected, %llu damaged\n", sent, failed, rows, distinct,
 	    query_number(db, "SELECT count(*) FROM omni2.audit_rejected"),
 	    (unsigned long long)a->damaged);
-	buf_init(&out, 1 << 20);
-	snprintf(dir, sizeof(dir), "%s/journal", pgtest_dir());
-	findings = audit_verify_signed(db, dir,
-	    "a secret of at least 32 characters", &out, &e);
-	printf("verify: %ld findings %s\n%.*s", findings, e.text,
-	    SPAN_FMT(buf_span(&out)));
 	check(failed == 0 && rows == sent && distinct == sent, "0 lost, "
 	    "0 doubled", NULL);
-	check(findings == 0, "verify", &e);
 	check(a->damaged == 0, "nothing damaged", NULL);
-	check(query_number(db, "SELECT count(*) FROM omni2.audit_rejected")
-	    == 0, "nothing rejected", NULL);
 	db_close(&db);
-	buf_free(&out);
+	verify_log();
+}
+
+/* --- the master is killed --- */
+
+/* As master_spawn.c starts its children. */
+static void
+play_master(void)
+{
+	pid_t self = getpid();
+	int w;
+
+	make_channels();
+	publish_conf((enum audit_sync)(progress->round % 3));
+	for (w = 0; w <= WRITERS; w++) {
+		if (fork() > 0)
+			continue;
+		prctl(PR_SET_PDEATHSIG, w < WRITERS ? SIGKILL : SIGTERM);
+		if (getppid() != self)
+			_exit(0);
+		if (w < WRITERS)
+			write_for_ever(w);
+		run_auditor();
+	}
+	for (;;)
+		pause();
+}
+
+static long
+answered_in(int round)
+{
+	long sum = 0;
+	int w;
+
+	for (w = 0; w < WRITERS; w++)
+		sum += atomic_load(&progress->answered[round][w]);
+	return sum;
+}
+
+/* Everybody is ours when the master is dead (PR_SET_CHILD_SUBREAPER). */
+static int64_t
+kill_master(pid_t master)
+{
+	int64_t begin_ms;
+
+	while (answered_in(progress->round) < 50)
+		pause_ms(1);
+	pause_ms(any(300));
+	begin_ms = clock_mono_ms();
+	kill(master, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	check(errno == ECHILD, "wait", NULL);
+	return clock_mono_ms() - begin_ms;
+}
+
+static void
+kill_masters(int kills)
+{
+	int64_t took_ms, longest_ms = 0;
+	pid_t master;
+	int i;
+
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	progress->stop = 0;
+	for (i = 1; i <= kills; i++) {
+		progress->round = i;
+		if ((master = fork()) == 0)
+			play_master();
+		took_ms = kill_master(master);
+		if (took_ms > longest_ms)
+			longest_ms = took_ms;
+	}
+	printf("%d kills of the master: all gone after at most %lld ms\n",
+	    kills, (long long)longest_ms);
+	check(longest_ms < GONE_MS, "all gone in time", NULL);
+}
+
+/* The last start: ships what the others left. */
+static void
+ship_rest(void)
+{
+	struct shm_audit *a;
+	pid_t auditor;
+	int i;
+
+	make_channels();
+	a = shm_audit(&shm);
+	auditor = start_auditor();
+	for (i = 0; i < 600; i++) {
+		if (atomic_load(&a->db_ok) != 0 &&
+		    atomic_load(&a->state) == AUDIT_STATE_OK &&
+		    atomic_load(&a->shipped_bytes) >=
+		    atomic_load(&a->journal_bytes))
+			break;
+		pause_ms(100);
+	}
+	kill(auditor, SIGTERM);
+	waitpid(auditor, NULL, 0);
+}
+
+/* A record may be there whose writer was killed before it could go on; all
+ * that it went on from must be. */
+static void
+judge_masters(int kills)
+{
+	struct db *db = open_db();
+	long answered = 0, lost = 0, more = 0;
+	char sql[300];
+	int i, w;
+
+	for (i = 1; i <= kills; i++)
+		for (w = 0; w < WRITERS; w++) {
+			long n = progress->answered[i][w];
+
+			answered += n;
+			snprintf(sql, sizeof(sql), "SELECT count(*) FROM "
+			    "omni2.audit_log WHERE principal = 'writer%d.%d' "
+			    "AND object::bigint < %ld", w, i, n);
+			lost += n - query_number(db, sql);
+			snprintf(sql, sizeof(sql), "SELECT count(*) FROM "
+			    "omni2.audit_log WHERE principal = 'writer%d.%d' "
+			    "AND object::bigint >= %ld", w, i, n);
+			more += query_number(db, sql);
+		}
+	db_close(&db);
+	printf("%ld records answered, %ld lost, %ld more\n", answered, lost,
+	    more);
+	check(lost == 0, "0 lost", NULL);
+	check(more <= (long)kills * WRITERS, "none doubled", NULL);
+	verify_log();
+}
+
+static int
+times(const char *variable, int otherwise)
+{
+	const char *env = getenv(variable);
+	int n = env == NULL ? otherwise : (int)strtol(env, NULL, 10);
+
+	return n > ROUNDS_MAX ? ROUNDS_MAX : n;
 }
 
 int
 main(void)
 {
-	const char *env = getenv("OMNI2_AUDIT_KILLS");
-	int kills = env == NULL ? 100 : (int)strtol(env, NULL, 10), i;
+	int kills = times("OMNI2_AUDIT_KILLS", 100), i;
+	int masters = times("OMNI2_AUDIT_MASTER_KILLS", 6);
 	int64_t begin_ms;
 
 	prepare();
@@ -319,5 +496,8 @@ main(void)
 	printf("%d kills in %lld ms\n", kills,
 	    (long long)(clock_mono_ms() - begin_ms));
 	judge();
+	kill_masters(masters);
+	ship_rest();
+	judge_masters(masters);
 	return 0;
 }

@@ -1,4 +1,6 @@
 """Every revision of MCP on both endpoints, over servers of both eras."""
+import json
+
 from harness import LEGACY, MODERN, check, same, wait_for
 from servers import everything_stdio, reference, reference_stdio
 
@@ -170,13 +172,23 @@ def test_get_and_delete(_env, it):
     check(r.status in (405, 406), r)
 
 
-def test_batches_are_refused(_env, it):
-    """JSON-RPC batches existed in one revision; a precise error, no guess."""
-    for version in ("2025-03-26", "2025-11-25"):
+def test_batches(_env, it):
+    """One revision has them; in the others they are refused precisely."""
+    c = it.open("2025-03-26")
+    batch = [c.message("ping", None, 1), c.message("tools/call", {
+        "name": "reference__echo", "arguments": {"message": "hallo"}}, 2),
+        c.message("notifications/progress", {"progressToken": 1,
+                                             "progress": 1})]
+    r = c.send(json.dumps(batch).encode(), c.headers())
+    same(r.status, 200, r)
+    answers = r.messages[0] if isinstance(r.messages[0], list) else r.messages
+    same(sorted(m["id"] for m in answers), [1, 2], "answers")
+    r = c.send(b"[]", c.headers())
+    same((r.status, r.error["code"]), (400, -32600), "empty batch")
+    for version in ("2025-06-18", "2025-11-25"):
         c = it.open(version)
-        for body in (b"[]", b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]'):
-            r = c.send(body, c.headers())
-            same((r.status, r.error["code"]), (400, -32600), f"{version}: {r}")
+        r = c.send(json.dumps(batch).encode(), c.headers())
+        same((r.status, r.error["code"]), (400, -32600), f"{version}: {r}")
         check(c.request("ping").is_ok, "afterwards")
 
 

@@ -45,3 +45,9 @@ TESTS += %D%/test_shm_step
 %C%_test_shm_step_SOURCES = %D%/test_shm_step.c %D%/shm_test.h
 %C%_test_shm_step_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_shm_step_LDADD = shm/libshm.a src/base/libbase.a $(CMOCKA_LIBS) $(THIRD_LIBS)
+
+check_PROGRAMS += %D%/test_client
+TESTS += %D%/test_client
+%C%_test_client_SOURCES = %D%/test_client.c %D%/shm_test.h
+%C%_test_client_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_client_LDADD = shm/libshm.a src/base/libbase.a $(CMOCKA_LIBS) $(THIRD_LIBS)

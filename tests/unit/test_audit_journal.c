@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -40,6 +42,8 @@ ssize_t	__real_splice(int, loff_t *, int, loff_t *, size_t, unsigned);
 /* Shared with the auditor's process. */
 static struct disk {
 	_Atomic int fail_syncs, fail_splices;
+	_Atomic long room;		/* bytes a file may have; 0: any */
+	_Atomic int auditor;		/* its process id */
 } *disk;
 
 int
@@ -57,7 +61,16 @@ ssize_t
 __wrap_splice(int in, loff_t *in_at, int out, loff_t *out_at, size_t n,
     unsigned flags)
 {
-	if (atomic_load(&disk->fail_splices) > 0) {
+	long room = atomic_load(&disk->room);
+	struct stat st;
+
+	if (room > 0 && fstat(out, &st) == 0) {
+		room -= (long)st.st_blocks * 512;
+		if (room > 0 && (size_t)room < n)
+			n = (size_t)room;
+	}
+	if (atomic_load(&disk->fail_splices) > 0 || room < 0 ||
+	    (room == 0 && atomic_load(&disk->room) > 0)) {
 		errno = ENOSPC;
 		return -1;
 	}
@@ -594,6 +607,18 @@ emitting_fails(void **state)
 	buf_free(&em.frames);
 }
 
+static int lock_fd = -1;
+
+static void
+run_auditor(void)
+{
+	if (lock_fd >= 0)
+		close(lock_fd);
+	shm.slot = shm_kind_first(KIND_AUDITOR);
+	log_init("auditor");
+	_exit(auditor_run(&shm, shm.slot, pipe_fd[0], 1 << 20));
+}
+
 static pid_t
 start_auditor(void)
 {
@@ -603,11 +628,8 @@ start_auditor(void)
 	atomic_store(&shm_audit(&shm)->state, AUDIT_STATE_STARTING);
 	pid = fork();
 	assert_true(pid >= 0);
-	if (pid == 0) {
-		shm.slot = shm_kind_first(KIND_AUDITOR);
-		log_init("auditor");
-		_exit(auditor_run(&shm, shm.slot, pipe_fd[0], 1 << 20));
-	}
+	if (pid == 0)
+		run_auditor();
 	return pid;
 }
 
@@ -791,6 +813,322 @@ auditor_confirms_late(void **state)
 	buf_free(&em.frames);
 }
 
+/* The numbers of slot 9 in the journal, from the oldest one there is. */
+static int
+count_frames(uint64_t *first, uint64_t *last)
+{
+	struct span frame, payload;
+	struct journal_reader r;
+	struct audit_frame f;
+	char path[300];
+	int fd, n = 0;
+
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	journal_reader_init(&r, fd, 0, 0);
+	r.in_damage = true;		/* may begin with a hole */
+	while (journal_reader_next(&r, &f, &frame, &payload) == 1) {
+		if (n++ == 0)
+			*first = f.seq;
+		else
+			assert_int_equal(f.seq, *last + 1);
+		*last = f.seq;
+	}
+	assert_int_equal(r.damaged, 0);
+	journal_reader_free(&r);
+	close(fd);
+	return n;
+}
+
+#define SHIP_RECORDS	500
+
+/* Plays the shipper, and waits until the journal grows again. */
+static void
+ship(uint64_t upto)
+{
+	struct shm_audit *a = shm_audit(&shm);
+	int64_t deadline_ms = clock_mono_ms() + 20000;
+	uint64_t end = atomic_load(&a->journal_bytes);
+
+	atomic_store(&a->shipped_bytes, upto);
+	while (atomic_load(&a->journal_bytes) == end &&
+	    atomic_load(&a->records) < SHIP_RECORDS) {
+		if (clock_mono_ms() > deadline_ms)
+			fail_msg("no space came back");
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+}
+
+/* What is shipped gives its space back, what is not stays. */
+static void
+auditor_full_disk(void **state)
+{
+	struct shm_audit *a = shm_audit(&shm);
+	struct audit_record r = record(700);
+	struct audit_emitter em;
+	uint64_t first, last, begin;
+	pid_t pid;
+	int i, n;
+
+	(void)state;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	publish(AUDIT_SYNC_ASYNC, 1 << 30);
+	atomic_store(&disk->room, 200000);
+	pid = start_auditor();
+	audit_emitter_init(&em, &shm, pipe_fd[1], 9);
+	begin = atomic_load(&shm_slot(&shm, 9)->audit_seq);
+	for (n = 0; n < SHIP_RECORDS; n++)
+		assert_int_equal(audit_emit(&em, &r, AUDIT_SYNC_ASYNC,
+		    clock_mono_ms() + 20000, &e), 0);
+	wait_state(AUDIT_STATE_FAILING);
+	/* Half of it: the other half is still there, and the rest of the
+	 * pipe comes behind it. */
+	i = count_frames(&first, &last);
+	assert_true(i > 100 && i < SHIP_RECORDS);
+	assert_int_equal(first, begin + 1);
+	ship(atomic_load(&a->journal_bytes) / 2);
+	count_frames(&first, &last);
+	assert_true(first > begin + 50);
+	assert_true(first <= begin + 1 + (uint64_t)i / 2);
+	assert_true(last > begin + (uint64_t)i);
+	/* All of it, but for the frame that is cut off by the end. */
+	while (last != begin + SHIP_RECORDS) {
+		ship(atomic_load(&a->journal_bytes));
+		count_frames(&first, &last);
+	}
+	wait_state(AUDIT_STATE_OK);
+	assert_int_equal(audit_emit(&em, &r, AUDIT_SYNC_ASYNC,
+	    clock_mono_ms() + 20000, &e), 0);
+	end_auditor(pid);
+	count_frames(&first, &last);
+	assert_int_equal(last, begin + SHIP_RECORDS + 1);
+	assert_int_equal(atomic_load(&a->records), SHIP_RECORDS + 1);
+	assert_int_equal(atomic_load(&a->damaged), 0);
+	atomic_store(&disk->room, 0);
+	buf_free(&em.json);
+	buf_free(&em.frames);
+}
+
+/* Removes what is before, never the newest. */
+static void
+give_back(void **state)
+{
+	int64_t oldest, newest;
+	struct journal j;
+	struct stat st;
+	uint64_t seq;
+
+	(void)state;
+	assert_int_equal(journal_open(&j, dir, SEGMENT, &e), 0);
+	for (seq = 0; seq < 1000; seq++) {
+		put_record(1, seq, 300);
+		move_all(&j);
+	}
+	assert_int_equal(j.segment, 6);
+	journal_give_back(&j, 1, 100);
+	assert_int_equal(journal_range(j.dir_fd, &oldest, &newest), 0);
+	assert_int_equal(oldest, 1);
+	journal_give_back(&j, 3, 4097);
+	assert_int_equal(journal_range(j.dir_fd, &oldest, &newest), 0);
+	assert_int_equal(oldest, 3);
+	assert_int_equal(fstatat(j.dir_fd, "0000000003.journal", &st, 0), 0);
+	assert_int_equal(st.st_size, SEGMENT);
+	assert_int_equal(st.st_blocks * 512, SEGMENT - 4096);
+	journal_give_back(&j, 7, 0);
+	assert_int_equal(journal_range(j.dir_fd, &oldest, &newest), 0);
+	assert_int_equal(oldest, 6);
+	assert_int_equal(newest, 6);
+	journal_close(&j);
+}
+
+/* --- without the master --- */
+
+/* A master that has started an auditor, as master_spawn.c does. */
+static pid_t
+start_master(void)
+{
+	pid_t master;
+
+	atomic_store(&disk->auditor, 0);
+	master = fork();
+	assert_true(master >= 0);
+	if (master > 0) {
+		while (atomic_load(&disk->auditor) == 0)
+			nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+		return master;
+	}
+	close(pipe_fd[1]);
+	if (fork() > 0) {
+		if (lock_fd >= 0)
+			close(lock_fd);
+		pause();
+		_exit(0);
+	}
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	atomic_store(&disk->auditor, getpid());
+	run_auditor();
+	return 0;
+}
+
+/* Milliseconds from the master's death to that of the auditor. */
+static int64_t
+kill_master(pid_t master, void (*meanwhile)(void))
+{
+	pid_t auditor = atomic_load(&disk->auditor);
+	int64_t begin_ms = clock_mono_ms();
+	int status;
+
+	kill(master, SIGKILL);
+	assert_int_equal(waitpid(master, &status, 0), master);
+	if (meanwhile != NULL)
+		meanwhile();
+	/* It is ours now (PR_SET_CHILD_SUBREAPER). */
+	assert_int_equal(waitpid(auditor, &status, 0), auditor);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return clock_mono_ms() - begin_ms;
+}
+
+static struct audit_emitter late;
+
+static void
+emit_late(int n)
+{
+	struct audit_record r = record(500);
+
+	while (n-- > 0)
+		assert_int_equal(audit_emit(&late, &r, AUDIT_SYNC_ASYNC,
+		    clock_mono_ms() + 20000, &e), 0);
+}
+
+static void
+release_lock(void)
+{
+	close(lock_fd);
+	lock_fd = -1;
+}
+
+/* Writers that die a little later, and a journal that somebody else has. */
+static void
+last_words(void)
+{
+	emit_late(50);
+	nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+	release_lock();
+	nanosleep(&(struct timespec){ 0, 50000000 }, NULL);
+	emit_late(50);
+	close(pipe_fd[1]);
+	pipe_fd[1] = -1;
+}
+
+static void
+hold_lock(void)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/journal", dir);
+	assert_true(mkdir(path, 0700) == 0 || errno == EEXIST);
+	snprintf(path, sizeof(path), "%s/journal/lock", dir);
+	lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(lock_fd >= 0);
+	assert_int_equal(flock(lock_fd, LOCK_EX | LOCK_NB), 0);
+}
+
+static void
+master_killed(void **state)
+{
+	uint64_t first, last;
+	int64_t took_ms;
+	pid_t master;
+
+	(void)state;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	assert_int_equal(mkdir(dir, 0700), 0);
+	publish(AUDIT_SYNC_ASYNC, 1 << 30);
+	/* Locked: nothing leaves the pipe before the master is dead. */
+	hold_lock();
+	audit_emitter_init(&late, &shm, pipe_fd[1], 9);
+	master = start_master();
+	emit_late(50);
+	took_ms = kill_master(master, last_words);
+	assert_true(took_ms < 900);
+	assert_int_equal(count_frames(&first, &last), 150);
+	buf_free(&late.json);
+	buf_free(&late.frames);
+}
+
+/* Somebody keeps the pipe open: the auditor goes all the same. */
+static void
+master_killed_writer_stays(void **state)
+{
+	uint64_t first, last;
+	int64_t took_ms;
+	pid_t master;
+
+	(void)state;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	publish(AUDIT_SYNC_ASYNC, 1 << 30);
+	audit_emitter_init(&late, &shm, pipe_fd[1], 9);
+	master = start_master();
+	wait_state(AUDIT_STATE_OK);
+	emit_late(50);
+	took_ms = kill_master(master, NULL);
+	assert_true(took_ms >= 400 && took_ms < 1000);
+	assert_int_equal(count_frames(&first, &last), 50);
+	buf_free(&late.json);
+	buf_free(&late.frames);
+}
+
+/* While a stopping auditor waits for its shipper. */
+static void
+master_killed_late(void **state)
+{
+	int64_t took_ms;
+	pid_t master;
+
+	(void)state;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	publish(AUDIT_SYNC_ASYNC, 1 << 30);
+	atomic_store(&disk->fail_splices, 1);
+	master = start_master();
+	audit_emitter_init(&late, &shm, pipe_fd[1], 9);
+	emit_late(1);
+	wait_state(AUDIT_STATE_FAILING);
+	kill(atomic_load(&disk->auditor), SIGTERM);
+	took_ms = kill_master(master, NULL);
+	assert_true(took_ms < 1000);
+	atomic_store(&disk->fail_splices, 0);
+	buf_free(&late.json);
+	buf_free(&late.frames);
+}
+
+/* A predecessor that still writes is waited for, but not for ever. */
+static void
+lock_is_waited_for(void **state)
+{
+	int64_t begin_ms;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	publish(AUDIT_SYNC_ASYNC, 1 << 30);
+	hold_lock();
+	begin_ms = clock_mono_ms();
+	pid = start_auditor();
+	release_lock();
+	wait_state(AUDIT_STATE_OK);
+	assert_true(clock_mono_ms() - begin_ms < 2000);
+	end_auditor(pid);
+	hold_lock();
+	begin_ms = clock_mono_ms();
+	pid = start_auditor();
+	wait_state(AUDIT_STATE_FAILING);
+	assert_true(clock_mono_ms() - begin_ms >= 1900);
+	release_lock();
+	wait_state(AUDIT_STATE_OK);
+	end_auditor(pid);
+}
+
 #define ON_PIPE(f) \
 	cmocka_unit_test_setup_teardown(f, fresh_pipe, close_pipe)
 #define ON_SHM(f) \
@@ -808,6 +1146,7 @@ main(void)
 		ON_PIPE(sync_fails),
 		ON_PIPE(tail_recovery),
 		ON_PIPE(splice_fails),
+		ON_PIPE(give_back),
 		ON_SHM(ready),
 		ON_SHM(emitting),
 		ON_SHM(emitting_fails),
@@ -815,6 +1154,11 @@ main(void)
 		ON_SHM(auditor_failing_disk),
 		ON_SHM(auditor_states),
 		ON_SHM(auditor_confirms_late),
+		ON_SHM(auditor_full_disk),
+		ON_SHM(master_killed),
+		ON_SHM(master_killed_writer_stays),
+		ON_SHM(master_killed_late),
+		ON_SHM(lock_is_waited_for),
 	};
 
 	disk = mmap(NULL, sizeof(*disk), PROT_READ | PROT_WRITE,

@@ -737,8 +737,9 @@ test_cannot_connect(void **state)
 		{ "unix:/nonexistent/s", TRANSPORT_HTTP, "No such file" },
 		{ "gopher://x/", TRANSPORT_HTTP, "scheme" },
 		{ "ws://127.0.0.1:1/", TRANSPORT_HTTP, "scheme" },
-		{ "http://127.0.0.1:1/", TRANSPORT_SSE, "\"sse\" is not" },
-		{ "http://127.0.0.1:1/", TRANSPORT_WEBSOCKET, "\"websocket\"" },
+		{ "ws://127.0.0.1:1/", TRANSPORT_SSE, "no scheme of an HTTP" },
+		{ "http://127.0.0.1:1/", TRANSPORT_WEBSOCKET,
+		    "no scheme of a WebSocket" },
 	};
 
 	world_start(&w, "http", serve_ok, NULL);
