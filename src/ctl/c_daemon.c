@@ -256,25 +256,18 @@ ctl_stop(struct ctl *c)
 int
 ctl_check(struct ctl *c)
 {
-	const struct passwd *pw;
+	struct conf_report report = { NULL, 0, 0 };
 	struct buf text;
 	int rc;
 
 	args_done(c, 0, 0);
-	ctl_conf(c);
-	pw = ctl_service_user(c);
-	model_free(&c->model);
 	buf_init(&text, 1u << 20);
-	/* as the daemon: PostgreSQL may know its user only */
-	ctl_act_as(pw, true);
-	rc = loader_read(c->conf_path, &c->conf, &c->model, &text,
-	    LOADER_CHECK);
-	ctl_act_as(pw, false);
-	if (rc < 0) {
-		fprintf(stderr, "%.*s", (int)text.n, text.p);
-		ctl_fail(EXIT_FAILED, "the configuration is wrong");
-	}
+	rc = ctl_read(c, &report);
+	conf_report_print(&report, &text);
 	fprintf(stderr, "%.*s", (int)text.n, text.p);
+	if (rc < 0)
+		ctl_fail(EXIT_FAILED, "the configuration is wrong");
+	conf_report_free(&report);
 	buf_free(&text);
 	puts(c->json ? "{\"ok\":true}" : "configuration OK");
 	return EXIT_OK;

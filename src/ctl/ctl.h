@@ -66,6 +66,10 @@ void	ctl_usage(const struct ctl *) __attribute__((noreturn));
 
 /* session.c: what a command works with; each fails by itself. */
 void	ctl_conf(struct ctl *);		/* reads the settings and the YAML model */
+/* The same, and the rows of the database, into c->conf, model and db; what is
+ * found goes to the report (a database that is away is a warning). -1 if it is
+ * wrong. Does not fail by itself. */
+int	ctl_read(struct ctl *, struct conf_report *);
 void	ctl_db(struct ctl *);		/* connects */
 /* Connects; root does it as the daemon's user if PostgreSQL wants that one
  * (peer authentication). NULL with err. */

@@ -103,6 +103,28 @@ ctl_db_open(struct ctl *c, const char *conninfo, int64_t timeout_ms,
 	return db;
 }
 
+/* As the loader of the daemon does it (LOADER_CHECK). */
+int
+ctl_read(struct ctl *c, struct conf_report *r)
+{
+	struct err e;
+
+	c->have_conf = conf_load(c->conf_path, &c->conf, &c->model, r) == 0;
+	if (c->have_conf && c->conf.database_url[0] != '\0') {
+		c->db = ctl_db_open(c, c->conf.database_url,
+		    c->conf.database_timeout_ms, &e);
+		if (c->db == NULL || store_load(c->db, &c->model, &e) < 0)
+			conf_report_add(r, false, c->conf_path, 0, 0,
+			    "database: %s", e.text);
+		else {
+			model_add_seed_roles(&c->model);
+			model_check(&c->model, r);
+		}
+	}
+	conf_report_sort(r);
+	return c->have_conf && r->errors == 0 ? 0 : -1;
+}
+
 void
 ctl_db(struct ctl *c)
 {

@@ -249,7 +249,7 @@ test_servers(void **state)
 	    "      dba: {allow_only: [get_*, '[ab]*']}\n"
 	    "      qa: {deny: [x]}\n"
 	    "      analyst: {allow_all_except: []}\n"
-	    "    rate_limit: {requests_per_minute: 60, burst: 10}\n");
+	    "    rate_limit: {requests_per_minute: 60}\n");
 	s = model_find_server(&model, "default", "oracle_mcp");
 	assert_non_null(s);
 	assert_string_equal(s->origin.file, "test.yaml");
@@ -270,7 +270,6 @@ test_servers(void **state)
 	assert_int_equal(s->restriction[4].mode, RESTRICT_ALLOW_ALL_EXCEPT);
 	assert_int_equal(s->restriction[4].globs.n, 0);
 	assert_int_equal(s->rate_per_minute, 60);
-	assert_int_equal(s->burst, 10);
 	assert_int_equal(s->max_attempts, 2);
 	assert_int_equal(s->retry_delay_ms, 1000);
 }
@@ -419,8 +418,8 @@ test_roles(void **state)
 
 	load_clean("roles:\n"
 	    "  contractor: {description: Outside staff}\n"
-	    "  dba: {rate_limit: {requests_per_hour: 7,\n"
-	    "    concurrent_requests: 2}, denied_tools: [drop_*],\n"
+	    "  dba: {rate_limit: {requests_per_hour: 7},\n"
+	    "    denied_tools: [drop_*],\n"
 	    "    allowed_tool_patterns: '*', allowed_mcps: '*'}\n"
 	    "  ops: {admin: true, permissions:\n"
 	    "    {can_bypass_tool_restrictions: true}}\n"
@@ -432,7 +431,6 @@ test_roles(void **state)
 	assert_string_equal(r->description, "Outside staff");
 	r = model_find_role(&model, "default", "dba");
 	assert_int_equal(r->requests_per_hour, 7);
-	assert_int_equal(r->concurrent, 2);
 	assert_string_equal(r->denied_tools.v[0], "drop_*");
 	assert_string_equal(r->allowed_tools.v[0], "*");
 	assert_true(r->grants.all);

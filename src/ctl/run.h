@@ -1,0 +1,31 @@
+/*
+ * run -- other programs: pg_dump, pg_restore, tar, systemctl. Never a shell:
+ * execve(2) with arguments as they are, so no name needs quoting.
+ */
+#ifndef OMNI2_CTL_RUN_H
+#define OMNI2_CTL_RUN_H
+
+#include <pwd.h>
+
+#include "base/buf.h"
+#include "conf/model.h"
+
+struct run {
+	const char	*argv[24];	/* argv[0]: name or path; NULL at the end */
+	struct strlist	 env;		/* "NAME=value", on top of ours */
+	int		 in, out;	/* descriptors; -1: /dev/null */
+	const struct passwd *as;	/* run as; NULL: as we are */
+	const char	*dir;		/* working directory; NULL: ours */
+	bool		 quiet;		/* standard error is thrown away */
+};
+
+/* Path of a program, looked for in PATH, the usual places and, for those of
+ * PostgreSQL, the directories of its versions, newest first. NULL: nowhere. */
+const char *run_find(const char *name);
+/* Its exit status; 127 if it could not be started, 128 + the signal that
+ * ended it. */
+int	run_program(const struct run *);
+/* The same with standard output into a buffer (run->out is ignored). */
+int	run_capture(const struct run *, struct buf *);
+
+#endif
