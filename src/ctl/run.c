@@ -49,23 +49,17 @@ find_in(const char *places, const char *name)
 static const char *
 find_of_postgresql(const char *name)
 {
-	static const char *const patterns[] = { "/usr/lib/postgresql/*/bin/%s",
-	    "/usr/pgsql-*/bin/%s", "/usr/local/pgsql/bin/%s" };
+	static const char *const places[] = { "/usr/lib/postgresql/*/bin",
+	    "/usr/pgsql-*/bin", "/usr/local/pgsql/bin" };
 	const char *path = NULL;
 	glob_t g;
 	size_t i;
-	char *pattern, *at;
 
-	for (i = 0; i < 3 && path == NULL; i++) {
-		at = strstr(patterns[i], "%s");
-		pattern = xasprintf("%.*s%s", (int)(at - patterns[i]),
-		    patterns[i], name);
-		if (glob(pattern, 0, NULL, &g) == 0) {
+	for (i = 0; i < 3 && path == NULL; i++)
+		if (glob(ctl_text("%s/%s", places[i], name), 0, NULL, &g) == 0) {
 			path = ctl_text("%s", g.gl_pathv[g.gl_pathc - 1]);
 			globfree(&g);
 		}
-		free(pattern);
-	}
 	return path;
 }
 

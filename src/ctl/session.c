@@ -12,6 +12,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "conf/model_forms.h"
 #include "ctl/ctl.h"
 #include "net/sock.h"
 #include "policy/build.h"
@@ -114,8 +115,8 @@ ctl_read(struct ctl *c, struct conf_report *r)
 		c->db = ctl_db_open(c, c->conf.database_url,
 		    c->conf.database_timeout_ms, &e);
 		if (c->db == NULL || store_load(c->db, &c->model, &e) < 0)
-			conf_report_add(r, false, c->conf_path, 0, 0,
-			    "database: %s", e.text);
+			conf_report_add(r, false, c->conf_path, 0, 0, "%s",
+			    e.text);
 		else {
 			model_add_seed_roles(&c->model);
 			model_check(&c->model, r);

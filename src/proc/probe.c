@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "auth/session.h"
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/json_read.h"
@@ -20,10 +21,12 @@ struct probe {
 	struct shm	*shm;
 	struct upstream_pool *pool;
 	const struct upstream_target *target;
+	struct upstream_target wide;	/* declares all a client may have */
 	int64_t		 deadline_ms;
 	int		 fd;
 	uint64_t	 next_id;
 	size_t		 bytes;
+	bool		 is_listing;
 	struct buf	 params, response;
 	char		 cursor[4096];
 	size_t		 cursor_n;
@@ -59,7 +62,8 @@ compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
 	}
 	if (s->era == ERA_MODERN) {
 		buf_add_str(b, p->cursor_n > 0 ? ",\"_meta\":{" : "\"_meta\":{");
-		upstream_modern_meta(b, s->version, SPAN_LIT("{}"));
+		upstream_modern_meta(b, s->version, p->is_listing ?
+		    span_str(p->wide.client_caps_json) : SPAN_LIT("{}"));
 		buf_add_char(b, '}');
 	}
 	return buf_add_char(b, '}');
@@ -85,8 +89,8 @@ ask(struct probe *p, const char *method, struct json_value *result,
 	c.client_fd = -1;
 	c.response = &p->response;
 	buf_reset(&p->response, 1 << 20);
-	if (upstream_request(p->pool, p->target, &c, compose, p, &p->params,
-	    e) < 0)
+	if (upstream_request(p->pool, p->is_listing ? &p->wide : p->target, &c,
+	    compose, p, &p->params, e) < 0)
 		return -1;
 	if (json_object(buf_span(&p->response), names, v, 2) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: the answer "
@@ -204,6 +208,7 @@ full_probe(struct probe *p, struct err *e)
 		return fail(p, e);
 	}
 	put(p, PROBE_RESULT, init.raw);
+	p->is_listing = true;
 	if (read_lists(p, init, e) < 0)
 		return fail(p, e);
 	buf_free(&result);
@@ -236,6 +241,14 @@ probe_run(struct shm *shm, const char *stdio_socket,
 	memset(&p, 0, sizeof(p));
 	p.shm = shm;
 	p.target = t;
+	/* Servers hide tools from clients that lack what these need. What is
+	 * listed is what some client may use; each call declares its own. */
+	p.wide = *t;
+	p.wide.client_session = 1;
+	p.wide.client_caps = SESSION_CAP_SAMPLING | SESSION_CAP_ELICITATION |
+	    SESSION_CAP_ELICITATION_URL | SESSION_CAP_ROOTS;
+	p.wide.client_caps_json = "{\"sampling\":{},\"elicitation\":{"
+	    "\"form\":{},\"url\":{}},\"roots\":{\"listChanged\":true}}";
 	p.fd = fd;
 	p.deadline_ms = clock_mono_ms() + t->timeout_ms;
 	/* unique beside those of other probes: they share the poller's slot */

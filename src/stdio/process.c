@@ -80,7 +80,7 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	sd->n_processes++;
 	log_info("server \"%s\": started %s as process %d", p->name,
 	    p->command, (int)p->pid);
-	route_initialize(sd, p);
+	route_begin(sd, p);
 	return p;
 }
 
@@ -112,6 +112,8 @@ account_end(struct stdiod *sd, struct process *p, const char *why)
 	if (p->is_accounted || p->server == NULL)
 		return;
 	p->is_accounted = true;
+	if (p->is_probing && !p->is_initialized)
+		return;			/* what it was asked, not its fault */
 	if (p->is_initialized && sd->now_ms - p->started_ms >= LONG_LIFE_MS)
 		p->server->backoff_ms = 0;
 	else
@@ -173,6 +175,10 @@ process_timer(struct stdiod *sd, struct process *p)
 	switch (p->state) {
 	case PROCESS_STARTING:
 	case PROCESS_DISCOVERING:
+		if (p->is_probing) {	/* it is started again, as legacy */
+			process_kill(sd, p);
+			break;
+		}
 		err_set(&e, ERR_TIMEOUT, "server \"%s\" did not answer %s "
 		    "within %lld ms", p->name, p->state == PROCESS_STARTING ?
 		    "initialize" : "server/discover",
@@ -488,7 +494,10 @@ process_ended(struct stdiod *sd, struct process *p, int status)
 	TAILQ_INSERT_TAIL(&sd->dead_processes, p, link);
 	sd->n_processes--;
 	process_kill_adopted(sd, p->pid);
-	if (srv != NULL && !p->is_initialized)
+	if (srv != NULL && !p->is_initialized && p->is_probing) {
+		srv->is_legacy = true;
+		server_start(sd, srv);
+	} else if (srv != NULL && !p->is_initialized)
 		server_fail_waiting(sd, srv, &e);
 	else if (srv != NULL && !TAILQ_EMPTY(&srv->waiting))
 		server_start(sd, srv);

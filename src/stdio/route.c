@@ -59,10 +59,8 @@ send_handshake(struct stdiod *sd, struct process *p, const char *rest)
 	buf_free(&b);
 }
 
-/* initialize comes first: some servers of the legacy era exit when anything
- * else does, and those of the modern era answer it with an error. */
-void
-route_initialize(struct stdiod *sd, struct process *p)
+static void
+initialize(struct stdiod *sd, struct process *p)
 {
 	const char *caps = p->server->caps;
 	char *rest;
@@ -83,6 +81,24 @@ discover(struct stdiod *sd, struct process *p)
 	    "\"_meta\":{\"" META "protocolVersion\":\"" MODERN_VERSION "\","
 	    "\"" META "clientInfo\":" CLIENT_INFO ","
 	    "\"" META "clientCapabilities\":{}}}");
+}
+
+/*
+ * The modern era is tried first: it serves clients of all eras over one
+ * process. Most servers of the legacy era answer with an error and take
+ * initialize then; one that exits or stays silent is started again and never
+ * asked a second time. A process for one client's session is of the legacy era
+ * by nature.
+ */
+void
+route_begin(struct stdiod *sd, struct process *p)
+{
+	if (p->client_session != 0 || p->server->is_legacy) {
+		initialize(sd, p);
+		return;
+	}
+	p->is_probing = true;
+	discover(sd, p);
 }
 
 /* The shared session entry, for workers that only want to know the era. If
@@ -234,7 +250,11 @@ handshake_answer(struct stdiod *sd, struct process *p,
 	    lists_modern(v))
 		ready(sd, p, ERA_MODERN, SPAN_LIT(MODERN_VERSION),
 		    m->result.raw);
-	else
+	else if (p->is_probing) {
+		p->is_probing = false;
+		p->server->is_legacy = true;
+		initialize(sd, p);
+	} else
 		refused(sd, p, m);
 }
 

@@ -53,6 +53,7 @@ struct server {
 	struct call_list waiting;	/* for the start */
 	bool		wants_place;	/* waits until another process ended */
 	uint64_t	started;	/* how often */
+	bool		is_legacy;	/* it did not take server/discover */
 	int64_t		backoff_ms;	/* 0: the last one lived long enough */
 	int64_t		not_before_ms;
 	char		last_end[256];	/* why it is backing off */
@@ -86,6 +87,7 @@ struct process {
 	pid_t		pid;
 	enum process_state state;
 	bool		is_initialized;
+	bool		is_probing;	/* was asked server/discover first */
 	bool		is_accounted;	/* its end is expected or counted */
 	bool		has_closed_output;
 	int64_t		timeout_ms;
@@ -214,7 +216,7 @@ bool	subscribe_is_watched(const struct stdiod *, int64_t server_id);
 
 /* route.c */
 void	route_line(struct stdiod *, struct process *, struct span line);
-void	route_initialize(struct stdiod *, struct process *);
+void	route_begin(struct stdiod *, struct process *);
 /* There is a call that may carry what the server asked before. */
 void	route_asked(struct stdiod *, struct process *, struct call *);
 

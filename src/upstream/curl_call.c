@@ -404,9 +404,10 @@ ignore(char *p, size_t size, size_t n, void *arg)
 
 int
 curl_post(const struct upstream_target *t, const struct sess_info *session,
-    struct span message, struct err *e)
+    struct span message, int64_t deadline_ms, struct err *e)
 {
 	char error[CURL_ERROR_SIZE] = "";
+	int64_t left = deadline_ms - clock_mono_ms();
 	struct curl_slist *list = NULL;
 	CURL *easy = curl_easy_init();
 	CURLcode code;
@@ -428,7 +429,8 @@ curl_post(const struct upstream_target *t, const struct sess_info *session,
 	    (curl_off_t)message.n);
 	if (message.n == 0)
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE");
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)UPSTREAM_POST_MS);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+	    (long)(left > 0 ? left : 1));
 	code = curl_easy_perform(easy);
 	rv = code == CURLE_OK ? 0 : err_set(e, ERR_UPSTREAM, "%s",
 	    error[0] != '\0' ? error : curl_easy_strerror(code));

@@ -151,9 +151,9 @@ post_on(int fd, struct span request, int64_t deadline_ms, struct err *e)
 /* Beside the connection of the call, to the address that one had: no DNS. */
 int
 http_post(struct upstream_entry *x, const struct upstream_target *t,
-    const struct sess_info *session, struct span message, struct err *e)
+    const struct sess_info *session, struct span message, int64_t deadline_ms,
+    struct err *e)
 {
-	int64_t deadline_ms = clock_mono_ms() + UPSTREAM_POST_MS;
 	struct http_conn *c = &x->http;
 	struct buf b;
 	int fd = -1, rv = -1;

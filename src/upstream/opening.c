@@ -369,18 +369,19 @@ opening_end(struct upstream_pool *pool, struct upstream_entry *x,
     const struct upstream_target *t, const struct sess_info *session,
     bool may_connect)
 {
+	int64_t deadline_ms = clock_mono_ms() + UPSTREAM_CANCEL_MS;
 	struct span none = { NULL, 0 };
 	struct err e;
 
 	if (x->via == VIA_STDIO && session->client_session != 0)
 		stdio_post(pool, t->server_id, session->client_session, none,
-		    &e);
+		    deadline_ms, &e);
 	if (x->via != VIA_HTTP || session->era != ERA_LEGACY ||
 	    session->id[0] == '\0')
 		return;
 	if (x->url.tls)
-		curl_post(t, session, none, &e);
+		curl_post(t, session, none, deadline_ms, &e);
 	else if (!may_connect || x->http.peer_len > 0 || http_find_peer(x,
-	    clock_mono_ms() + UPSTREAM_POST_MS, &e) == 0)
-		http_post(x, t, session, none, &e);
+	    deadline_ms, &e) == 0)
+		http_post(x, t, session, none, deadline_ms, &e);
 }

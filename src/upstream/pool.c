@@ -307,22 +307,24 @@ pool_check_transport(const struct upstream_entry *x, struct err *e)
 static int
 post(struct upstream_pool *pool, struct upstream_entry *x,
     const struct upstream_target *t, const struct sess_info *session,
-    struct span message, struct err *e)
+    struct span message, int ms, struct err *e)
 {
+	int64_t deadline_ms = clock_mono_ms() + ms;
+
 	switch (x->via) {
 	case VIA_STDIO:
 		return stdio_post(pool, t->server_id, session->client_session,
-		    message, e);
+		    message, deadline_ms, e);
 	case VIA_SSE:
-		return sse_post(x, t, session, message, e);
+		return sse_post(x, t, session, message, deadline_ms, e);
 	case VIA_WEBSOCKET:
-		return ws_post(x, message, e);
+		return ws_post(x, message, deadline_ms, e);
 	case VIA_HTTP:
 		break;
 	}
 	if (x->url.tls)
-		return curl_post(t, session, message, e);
-	return http_post(x, t, session, message, e);
+		return curl_post(t, session, message, deadline_ms, e);
+	return http_post(x, t, session, message, deadline_ms, e);
 }
 
 /*
@@ -346,7 +348,8 @@ tell_cancelled(struct upstream_pool *pool, struct upstream_entry *x,
 	message_cancelled(&b, call->id, why->code == ERR_TIMEOUT ?
 	    "time-out" : "cancelled by the client");
 	/* Best effort: the caller already knows how the call ended. */
-	post(pool, x, t, &call->session, buf_span(&b), &e);
+	post(pool, x, t, &call->session, buf_span(&b), UPSTREAM_CANCEL_MS,
+	    &e);
 	buf_free(&b);
 }
 
@@ -425,7 +428,7 @@ upstream_post(struct upstream_pool *pool, const struct upstream_target *t,
 
 	if ((x = pool_entry(pool, t, session->client_session, e)) == NULL ||
 	    pool_check_transport(x, e) < 0 ||
-	    post(pool, x, t, session, message, e) < 0)
+	    post(pool, x, t, session, message, UPSTREAM_POST_MS, e) < 0)
 		return err_wrap(e, "server \"%s\"", t->name);
 	return 0;
 }

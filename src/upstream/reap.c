@@ -29,7 +29,7 @@ find_target(struct upstream_pool *pool, int64_t server_id, struct arena *mem,
 	for (i = 0; i < p->servers.n && !found; i++) {
 		if (pol_server(p, i)->id != server_id)
 			continue;
-		upstream_target_copy(t, mem, p, i, UPSTREAM_POST_MS);
+		upstream_target_copy(t, mem, p, i, UPSTREAM_CANCEL_MS);
 		found = true;
 	}
 	shm_unpin(pool->shm, SNAP_POLICY);

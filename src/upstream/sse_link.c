@@ -518,9 +518,9 @@ sse_exchange(struct upstream_pool *pool, struct upstream_entry *x,
  * the server has read everything before it sees us leave. */
 int
 sse_post(struct upstream_entry *x, const struct upstream_target *t,
-    const struct sess_info *session, struct span message, struct err *e)
+    const struct sess_info *session, struct span message, int64_t deadline_ms,
+    struct err *e)
 {
-	int64_t deadline_ms = clock_mono_ms() + UPSTREAM_POST_MS;
 	struct upstream_call watch = { .client_fd = -1,
 	    .deadline_ms = deadline_ms };
 	struct link l;

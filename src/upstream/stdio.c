@@ -334,10 +334,11 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 
 int
 stdio_post(struct upstream_pool *pool, int64_t server_id,
-    uint64_t client_session, struct span message, struct err *e)
+    uint64_t client_session, struct span message, int64_t deadline_ms,
+    struct err *e)
 {
 	struct upstream_call watch = { .client_fd = -1,
-	    .deadline_ms = clock_mono_ms() + UPSTREAM_POST_MS };
+	    .deadline_ms = deadline_ms };
 	struct buf b;
 	size_t sent;
 	int fd, rv = -1;

@@ -18,7 +18,8 @@
 #define UPSTREAM_IN_SIZE	65536		/* receive buffer */
 #define UPSTREAM_OUT_MAX	(512u << 20)
 #define UPSTREAM_OUT_KEEP	(256u << 10)
-#define UPSTREAM_POST_MS	200		/* for cancelling and answering */
+#define UPSTREAM_POST_MS	2000		/* for a message beside the call */
+#define UPSTREAM_CANCEL_MS	200		/* the same when nobody waits */
 #define UPSTREAM_OPENED_MAX	(4u << 20)	/* opening answer */
 #define UPSTREAM_VERSION_MODERN	"2026-07-28"
 #define UPSTREAM_VERSION_LEGACY	"2025-11-25"
@@ -226,7 +227,8 @@ int	http_exchange(struct upstream_pool *, struct upstream_entry *,
 /* One message beside the call; an empty one: DELETE the session. Only to a
  * server that was connected before. */
 int	http_post(struct upstream_entry *, const struct upstream_target *,
-	    const struct sess_info *, struct span message, struct err *);
+	    const struct sess_info *, struct span message, int64_t deadline_ms,
+	    struct err *);
 int	http_find_peer(struct upstream_entry *, int64_t deadline_ms,
 	    struct err *);
 int	http_conn_ready(struct upstream_entry *, const struct upstream_call *,
@@ -240,7 +242,7 @@ int	curl_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
 /* As http_post(). */
 int	curl_post(const struct upstream_target *, const struct sess_info *,
-	    struct span message, struct err *);
+	    struct span message, int64_t deadline_ms, struct err *);
 void	curl_conn_free(struct curl_conn **);
 /* Options of every easy handle, whatever it is for. */
 void	curl_set_common(void *easy, const char *url, char *error);
@@ -254,7 +256,8 @@ int	stdio_open(struct upstream_pool *, struct upstream_entry *,
 	    struct err *);
 /* An empty message: end the process of this client session. */
 int	stdio_post(struct upstream_pool *, int64_t server_id,
-	    uint64_t client_session, struct span message, struct err *);
+	    uint64_t client_session, struct span message, int64_t deadline_ms,
+	    struct err *);
 
 /* link.c, curl_link.c: a byte stream, plain or TLS, that never blocks. */
 struct link {
@@ -290,7 +293,8 @@ int	sse_connect(struct upstream_pool *, struct upstream_entry *,
 int	sse_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
 int	sse_post(struct upstream_entry *, const struct upstream_target *,
-	    const struct sess_info *, struct span message, struct err *);
+	    const struct sess_info *, struct span message, int64_t deadline_ms,
+	    struct err *);
 void	sse_link_free(struct sse_link **);
 
 /* ws_link.c: likewise */
@@ -299,7 +303,8 @@ int	ws_connect(struct upstream_pool *, struct upstream_entry *,
 	    struct err *);
 int	ws_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
-int	ws_post(struct upstream_entry *, struct span message, struct err *);
+int	ws_post(struct upstream_entry *, struct span message,
+	    int64_t deadline_ms, struct err *);
 void	ws_link_free(struct ws_link **);
 
 #endif

@@ -350,10 +350,11 @@ ws_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 
 /* Inside of an exchange, too: not between the bytes of another frame. */
 int
-ws_post(struct upstream_entry *x, struct span message, struct err *e)
+ws_post(struct upstream_entry *x, struct span message, int64_t deadline_ms,
+    struct err *e)
 {
 	struct upstream_call watch = { .client_fd = -1,
-	    .deadline_ms = clock_mono_ms() + UPSTREAM_POST_MS };
+	    .deadline_ms = deadline_ms };
 	struct ws_link *w = x->ws;
 
 	if (w == NULL)

@@ -30,6 +30,23 @@ def everything_http(env, name="everything_http", **more):
     return http_server(name, f"http://127.0.0.1:{port}/mcp", **more)
 
 
+def everything_sse(env, name="everything_sse", protocol="sse", **more):
+    """HTTP+SSE of 2024-11-05; protocol "http": omni2 has to find that out."""
+    port = free_port()
+    env.helper([env.node, npm(env, "server-everything"), "sse"], port,
+               PORT=port)
+    return {"name": name, "protocol": protocol,
+            "url": f"http://127.0.0.1:{port}/sse", **more}
+
+
+def everything_websocket(env, name="everything_ws", path="/mcp", **more):
+    port = free_port()
+    env.helper([env.python, os.path.join(env.fakes, "ws_bridge.py"), str(port),
+                env.node, npm(env, "server-everything"), "stdio"], port)
+    return {"name": name, "protocol": "websocket",
+            "url": f"ws://127.0.0.1:{port}{path}", **more}
+
+
 def filesystem(env, name="files", **more):
     """server-filesystem over stdio, on a directory with one file."""
     path = env.make_dir(f"files-{name}", mode=0o755)
@@ -39,10 +56,13 @@ def filesystem(env, name="files", **more):
                         **more), path
 
 
-def fastmcp(env, name="weather", **more):
+def fastmcp(env, name="weather", transport="http", **more):
     port = free_port()
     env.helper([env.python, os.path.join(env.fakes, "fastmcp_server.py"),
-                str(port)], port)
+                str(port), transport], port)
+    if transport == "sse":
+        return {"name": name, "protocol": "sse",
+                "url": f"http://127.0.0.1:{port}/sse", **more}
     return http_server(name, f"http://127.0.0.1:{port}/mcp", **more)
 
 
@@ -68,3 +88,9 @@ def misbehaving_stdio(env, name="odd", log=None, **more):
     args = [os.path.join(env.fakes, "stdio_server.py")]
     return stdio_server(name, "/usr/bin/python3", *args, *([log] if log else []),
                         **more)
+
+
+def reference_args(env):
+    """The command of reference_stdio() and its environment."""
+    s = reference_stdio(env)
+    return [s["command"], *s["args"]], s["env"]

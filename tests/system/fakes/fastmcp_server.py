@@ -1,4 +1,5 @@
-"""Ten lines of FastMCP, as somebody would write them: fastmcp_server.py PORT"""
+"""Ten lines of FastMCP, as somebody would write them:
+fastmcp_server.py PORT [http|sse]"""
 import sys
 
 from fastmcp import FastMCP
@@ -12,5 +13,5 @@ def forecast(city: str, days: int = 1) -> str:
     return f"{city}: sunny for {days} days"
 
 
-mcp.run(transport="http", host="127.0.0.1", port=int(sys.argv[1]),
-        show_banner=False)
+mcp.run(transport=sys.argv[2] if len(sys.argv) > 2 else "http",
+        host="127.0.0.1", port=int(sys.argv[1]), show_banner=False)

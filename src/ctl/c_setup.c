@@ -1,0 +1,250 @@
+/*
+ * c_setup -- omni2ctl setup: from installed to running.
+ *
+ * This file: arguments, the order of the steps, the service, the last words.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "ctl/ready.h"
+#include "ctl/run.h"
+#include "ctl/screen.h"
+#include "ctl/setup.h"
+
+#define READY_MS	30000
+#define UNIT		"omni2.service"
+
+static void
+say(struct setup *s, const char *state, const char *text)
+{
+	table_row(s->steps, state, text);
+	if (!s->c->json) {
+		printf("%-5s  %s\n", state, text);
+		fflush(stdout);
+	}
+}
+
+bool
+setup_begin(struct setup *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s->doing, sizeof(s->doing), fmt, ap);
+	va_end(ap);
+	s->n_done++;
+	if (s->dry)
+		say(s, "would", s->doing);
+	else
+		screen_progress("%s", s->doing);
+	return !s->dry;
+}
+
+void
+setup_done(struct setup *s)
+{
+	screen_progress(NULL);
+	say(s, "done", s->doing);
+}
+
+void
+setup_ok(struct setup *s, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	say(s, "ok", text);
+}
+
+static void
+read_args(struct setup *s, struct ctl *c)
+{
+	s->c = c;
+	s->database = args_value(c, "--database");
+	s->local = args_flag(c, "--local");
+	s->listen = args_value(c, "--listen");
+	s->admin = args_value(c, "--admin");
+	s->dry = args_flag(c, "--dry-run");
+	s->no_start = args_flag(c, "--no-start");
+	args_done(c, 0, 0);
+	if (s->database != NULL && s->local)
+		ctl_fail(EXIT_USAGE, "give either --database or --local");
+	if (s->admin != NULL) {
+		s->admin = ctl_email(s->admin);
+		if (strchr(s->admin, '@') == NULL)
+			ctl_fail(EXIT_USAGE, "--admin: \"%s\" is not an e-mail "
+			    "address", s->admin);
+	}
+}
+
+/* ---- the service ---------------------------------------------------------------- */
+
+static int
+systemctl(const char *verb, const char *option)
+{
+	struct run r = { .in = -1, .out = -1 };
+	int n = 0;
+
+	r.argv[n++] = "systemctl";
+	r.argv[n++] = verb;
+	if (option != NULL)
+		r.argv[n++] = option;
+	r.argv[n] = UNIT;
+	r.quiet = strcmp(verb, "cat") == 0;
+	return run_program(&r);
+}
+
+static bool
+has_unit(void)
+{
+	return access("/run/systemd/system", F_OK) == 0 &&
+	    run_find("systemctl") != NULL && systemctl("cat", NULL) == 0;
+}
+
+static void
+no_service(struct setup *s, bool has_changed)
+{
+	const char *option = strcmp(s->c->conf_path, OMNI2_SYSCONFDIR
+	    "/omni2.yaml") == 0 ? "" : ctl_text(" -c %s", s->c->conf_path);
+	struct buf out;
+
+	buf_init(&out, 4096);
+	if (s->loaded && ctl_ask(s->c, "ping", &out, NULL) == 1)
+		setup_ok(s, has_changed ? "omni2d is running with the settings "
+		    "before; start it again" : "omni2d is running");
+	else
+		setup_ok(s, "there is no systemd with " UNIT " here; start the "
+		    "daemon with: omni2d%s", option);
+	buf_free(&out);
+}
+
+static void
+start_service(struct setup *s, bool has_changed)
+{
+	bool is_active = systemctl("is-active", "--quiet") == 0;
+	const char *verb = is_active && has_changed ? "restart" : NULL;
+
+	if (systemctl("is-enabled", "--quiet") != 0 || !is_active) {
+		if (setup_begin(s, "enable and start " UNIT)) {
+			if (systemctl("enable", "--now") != 0)
+				ctl_fail(EXIT_FAILED, "systemd could not start "
+				    UNIT "; \"systemctl status omni2\" says why");
+			setup_done(s);
+		}
+	} else if (verb == NULL)
+		setup_ok(s, UNIT " is enabled and running");
+	if (verb != NULL && setup_begin(s, "restart " UNIT)) {
+		if (systemctl(verb, NULL) != 0)
+			ctl_fail(EXIT_FAILED, "systemd could not restart " UNIT
+			    "; \"systemctl status omni2\" says why");
+		setup_done(s);
+	}
+}
+
+/* True if it answers; false if there is nobody to wait for. */
+static bool
+wait_ready(struct setup *s)
+{
+	int status;
+
+	if (!s->loaded || s->dry)
+		return false;
+	if (ready_status(&s->c->conf, "/health/live") < 0 && !has_unit())
+		return false;
+	screen_progress("waiting for %s/health/ready",
+	    ready_url(&s->c->conf));
+	status = ready_wait(&s->c->conf, clock_mono_ms() + READY_MS);
+	screen_progress(NULL);
+	if (status < 0)
+		ctl_fail(EXIT_UNREACHABLE, "nobody answers on %s; \"systemctl "
+		    "status omni2\" and \"journalctl -u omni2\" say why",
+		    s->c->conf.listen.item[0]);
+	if (status != 200)
+		ctl_fail(EXIT_UNREACHABLE, "/health/ready answers %d; "
+		    "\"omni2ctl doctor\" says why", status);
+	setup_ok(s, "%s/health/ready answers 200", ready_url(&s->c->conf));
+	return true;
+}
+
+/* ---- last words ----------------------------------------------------------------- */
+
+static void
+print_json(struct setup *s, bool is_ready)
+{
+	struct json_out j;
+	struct buf b;
+
+	buf_init(&b, 1u << 20);
+	json_out_init(&j, &b);
+	json_object_begin(&j, NULL);
+	json_put_bool(&j, "dry_run", s->dry);
+	json_put_bool(&j, "ready", is_ready);
+	json_put_str(&j, "url", s->loaded ?
+	    ctl_text("%s/mcp", ready_url(&s->c->conf)) : NULL);
+	json_put_str(&j, "admin", s->admin);
+	json_put_str(&j, "key", s->key);
+	table_json(s->steps, &j, "steps");
+	json_object_end(&j);
+	printf("%.*s\n", (int)b.n, b.p);
+	explicit_bzero(b.p, b.n);
+	buf_free(&b);
+}
+
+static void
+print_next(struct setup *s, bool is_ready)
+{
+	if (s->dry) {
+		printf("\n%s\n", s->n_done == 0 ? "Nothing is left to do." :
+		    "Nothing was changed.");
+		return;
+	}
+	if (s->key != NULL)
+		printf("\nAPI key of %s; it is shown this once:\n  %s\n",
+		    s->admin, s->key);
+	printf("\nMCP clients reach omni2%s at\n  %s/mcp\n\nTo try next:\n",
+	    is_ready ? "" : ", once it runs,", ready_url(&s->c->conf));
+	puts("  omni2ctl doctor\n"
+	    "  omni2ctl server add NAME --url http://HOST:PORT/mcp\n"
+	    "  omni2ctl user add EMAIL --role developer --allow NAME\n"
+	    "  omni2ctl key create EMAIL");
+}
+
+int
+ctl_setup(struct ctl *c)
+{
+	static const char *const columns[] = { "state", "step", NULL };
+	struct setup s = { .steps = table_new(columns) };
+	unsigned before;
+	bool has_changed;
+	bool is_ready;
+
+	read_args(&s, c);
+	setup_read(&s);
+	setup_check(&s);
+	setup_make_local(&s);
+	before = s.n_done;
+	setup_write(&s);
+	has_changed = s.n_done > before;
+	setup_migrate(&s);
+	setup_admin(&s);
+	if (s.no_start)
+		setup_ok(&s, "the service is left as it is (--no-start)");
+	else if (has_unit())
+		start_service(&s, has_changed);
+	else
+		no_service(&s, has_changed);
+	is_ready = !s.no_start && wait_ready(&s);
+	if (c->json)
+		print_json(&s, is_ready);
+	else
+		print_next(&s, is_ready);
+	table_free(&s.steps);
+	return EXIT_OK;
+}
