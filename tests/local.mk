@@ -5,6 +5,7 @@ include tests/unit/audit.mk
 include tests/unit/auth.mk
 include tests/unit/base.mk
 include tests/unit/conf.mk
+include tests/unit/ctl.mk
 include tests/unit/mcp.mk
 include tests/unit/net.mk
 include tests/unit/policy.mk

@@ -44,8 +44,9 @@
 
 #define PIPE_BYTES	(1 << 20)
 #define ROUND_BYTES	(1 << 20)
-#define NAP_BUSY_MS	5
+#define NAP_BUSY_MS	5		/* when much comes */
 #define NAP_IDLE_MS	20
+#define MUCH_OF_PIPE	8		/* an eighth of it at once */
 #define IDLE_NAPS	50		/* then it sleeps in poll */
 #define POLL_MS		200
 #define FAILING_MS	200
@@ -59,6 +60,7 @@ struct auditor {
 	struct shm	*shm;
 	struct shm_audit *words;
 	int		 pipe_fd;
+	int		 pipe_bytes;
 	int64_t		 segment_bytes;
 	struct conf	*conf;
 	uint64_t	 conf_generation;
@@ -239,6 +241,7 @@ read_back(struct auditor *a)
 	uint64_t records = 0;
 	int n;
 
+	journal_reader_end(&a->reader, a->journal.segment, a->journal.size);
 	while ((n = journal_reader_next(&a->reader, &f, &frame,
 	    &payload)) > 0) {
 		if ((f.flags & FLAG_LAST) == 0)
@@ -447,7 +450,8 @@ wait_more(struct auditor *a, ssize_t moved)
 	if (moved > 0 && waited_for)
 		return;
 	if (moved > 0)
-		nap(NAP_BUSY_MS);
+		nap(moved > a->pipe_bytes / MUCH_OF_PIPE ? NAP_BUSY_MS :
+		    NAP_IDLE_MS);
 	else if (!waited_for && a->idle < IDLE_NAPS)
 		nap(NAP_IDLE_MS);
 	else if (poll(&p, 1, POLL_MS) > 0 && (p.revents & POLLIN) == 0)
@@ -535,6 +539,7 @@ start(struct auditor *a, struct shm *shm, int pipe_fd, int64_t segment_bytes)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	(void)fcntl(pipe_fd, F_SETPIPE_SZ, PIPE_BYTES);
+	a->pipe_bytes = fcntl(pipe_fd, F_GETPIPE_SZ);
 	atomic_store(&a->words->state, AUDIT_STATE_STARTING);
 	read_conf(a);
 	set_names(a);

@@ -5,11 +5,10 @@
 
 #include <string.h>
 
+#include "audit/record_read.h"
 #include "base/hash.h"
 #include "base/json_read.h"
 #include "store/auditlog.h"
-
-#define HASH_BEGIN	(32 + 8)
 
 static void
 put64(uint8_t *p, uint64_t v)
@@ -21,20 +20,25 @@ put64(uint8_t *p, uint64_t v)
 }
 
 void
+chain_link(const uint8_t prev[32], int64_t seq, const uint8_t digest[32],
+    uint8_t out[32])
+{
+	uint8_t text[32 + 8 + 32];
+
+	memcpy(text, prev, 32);
+	put64(text + 32, (uint64_t)seq);
+	memcpy(text + 40, digest, 32);
+	hash_sha256(text, sizeof(text), out);
+}
+
+void
 chain_hash(const uint8_t prev[32], int64_t seq, struct span record,
     uint8_t out[32])
 {
-	static struct buf b;
+	uint8_t digest[32];
 
-	if (b.max == 0)
-		buf_init(&b, 1u << 30);
-	buf_reset(&b, 1 << 20);
-	buf_add(&b, prev, 32);
-	buf_reserve(&b, 8);
-	put64((uint8_t *)b.p + b.n, (uint64_t)seq);
-	b.n += 8;
-	buf_add_span(&b, record);
-	hash_sha256(b.p, b.n, out);
+	hash_sha256(record.p, record.n, digest);
+	chain_link(prev, seq, digest, out);
 }
 
 void
@@ -101,7 +105,8 @@ decode(struct json_value v, struct buf *scratch, size_t *at, size_t *n)
 }
 
 int
-chain_row(struct span record, struct auditlog_row *row, struct buf *scratch)
+chain_row_slowly(struct span record, struct auditlog_row *row,
+    struct buf *scratch)
 {
 	static const char *const names[] = {
 #define COLUMN(name, kind) #name,
@@ -124,6 +129,14 @@ chain_row(struct span record, struct auditlog_row *row, struct buf *scratch)
 		row->v[i] = n[i] == 0 ? span_make("", 0) :
 		    span_make(scratch->p + at[i], n[i]);
 	row->record = record;
+	row->plain = row->record_plain = false;
 	return v[AUDITLOG_ts].type == JSON_STRING &&
 	    v[AUDITLOG_id].type == JSON_STRING ? 0 : -1;
+}
+
+int
+chain_row(struct span record, struct auditlog_row *row, struct buf *scratch)
+{
+	return record_read(record, row) ? 0 :
+	    chain_row_slowly(record, row, scratch);
 }

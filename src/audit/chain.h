@@ -12,9 +12,12 @@
 
 struct auditlog_row;
 
-/* SHA-256 (prev || seq, eight bytes, highest first || record). */
+/* SHA-256 (prev || seq, eight bytes, highest first || SHA-256 (record)). The
+ * record has a digest of its own so that those of many can be made at once. */
 void	chain_hash(const uint8_t prev[32], int64_t seq, struct span record,
 	    uint8_t out[32]);
+void	chain_link(const uint8_t prev[32], int64_t seq,
+	    const uint8_t digest[32], uint8_t out[32]);
 
 struct chain_key {
 	bool	set;
@@ -33,6 +36,10 @@ bool	chain_sign(void *arg, const char *node, const char *kind, int64_t seq,
  */
 struct buf;
 int	chain_row(struct span record, struct auditlog_row *row,
+	    struct buf *scratch);
+/* The same for records in any spelling; chain_row() takes it where
+ * record_read() says no. */
+int	chain_row_slowly(struct span record, struct auditlog_row *row,
 	    struct buf *scratch);
 
 #endif

@@ -139,6 +139,13 @@ compact(struct journal_reader *r)
 	r->used = 0;
 }
 
+void
+journal_reader_end(struct journal_reader *r, int64_t segment, int64_t offset)
+{
+	r->end_segment = segment;
+	r->end_offset = offset;
+}
+
 /* Bytes, 0: none yet, -1. */
 static ssize_t
 fill(struct journal_reader *r)
@@ -146,6 +153,9 @@ fill(struct journal_reader *r)
 	ssize_t n;
 	int rv;
 
+	if (r->end_segment > 0 && r->segment == r->end_segment &&
+	    r->offset == r->end_offset)
+		return 0;
 	compact(r);
 	if (r->fd < 0 && (rv = open_first(r)) <= 0)
 		return rv;

@@ -23,6 +23,7 @@ struct journal_reader {
 	bool	 in_damage;
 	uint64_t damaged;		/* places where no frame could be read */
 	uint64_t gaps;			/* segments that were not there */
+	int64_t	 end_segment, end_offset;	/* see journal_reader_end() */
 };
 
 /* Begins at a position; segment 0: the oldest there is. */
@@ -33,6 +34,9 @@ void	journal_reader_free(struct journal_reader *);
  * errno. */
 int	journal_reader_next(struct journal_reader *, struct audit_frame *,
 	    struct span *frame, struct span *payload);
+/* For the writer: where the journal ends, so that nobody looks for more. */
+void	journal_reader_end(struct journal_reader *, int64_t segment,
+	    int64_t offset);
 /* The position behind the last frame handed out. */
 void	journal_reader_at(const struct journal_reader *, int64_t *segment,
 	    int64_t *offset);

@@ -43,16 +43,20 @@
 #include "audit/chain.h"
 #include "audit/journal.h"
 #include "audit/journal_read.h"
+#include "audit/sha256x.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "store/auditlog.h"
 
-#define BATCH_RECORDS	1000
-#define BATCH_BYTES	(1u << 20)
+#define BATCH_RECORDS	4096
+#define BATCH_BYTES	(4u << 20)
 #define BATCH_MAX	(16u << 20)	/* one record may be beyond BATCH_BYTES */
-#define NAP_MS		50
+#define GROUP_RECORDS	128		/* hashed at once, while in the cache */
+#define SEND_BYTES	65536u		/* of rows, likewise */
+#define NAP_MS		200		/* each batch costs several round trips */
+#define NAP_STOP_MS	20
 #define RETRY_MS	1000
 #define RETRY_JITTER_MS	250
 #define SYNC_MS		1000
@@ -67,6 +71,10 @@ struct batch {
 	struct buf	 text;
 	size_t		 at[BATCH_RECORDS + 1];
 	int		 n;
+	uint8_t		 digest[BATCH_RECORDS][32];
+	int		 n_digests;
+	int		 bad[BATCH_RECORDS];	/* those that are no records */
+	int		 n_bad;
 };
 
 struct shipper {
@@ -109,6 +117,40 @@ logical(const struct shipper *s, int64_t segment, int64_t offset)
 	return ship_logical(s->set->segment_bytes, segment, offset);
 }
 
+static void
+batch_reset(struct batch *b)
+{
+	b->n = b->n_digests = b->n_bad = 0;
+	buf_reset(&b->text, 2 * BATCH_BYTES);
+}
+
+static struct span
+batch_record(const struct batch *b, int i)
+{
+	return span_make(b->text.p + b->at[i], b->at[i + 1] - b->at[i]);
+}
+
+static void
+batch_add(struct batch *b, struct span record)
+{
+	b->at[b->n++] = b->text.n;
+	buf_add_span(&b->text, record);
+	b->at[b->n] = b->text.n;
+}
+
+/* Hashes those that are not hashed yet, at most GROUP_RECORDS. */
+static void
+batch_hash(struct batch *b)
+{
+	struct span record[GROUP_RECORDS];
+	int n = b->n - b->n_digests, i;
+
+	for (i = 0; i < n; i++)
+		record[i] = batch_record(b, b->n_digests + i);
+	sha256_many(record, (size_t)n, b->digest + b->n_digests);
+	b->n_digests = b->n;
+}
+
 /* Takes over the state that the database holds and reads on from there. */
 static int
 take_state(struct shipper *s, const struct auditlog_state *st, struct err *e)
@@ -128,8 +170,7 @@ take_state(struct shipper *s, const struct auditlog_state *st, struct err *e)
 	if (assembler_restore(&s->assembler, buf_span(&st->pending)) < 0)
 		return err_set(e, ERR_INTERNAL,
 		    "audit_position.pending is damaged");
-	s->batch.n = 0;
-	buf_reset(&s->batch.text, BATCH_BYTES);
+	batch_reset(&s->batch);
 	s->checkpoint_seq = st->seq;
 	s->known = true;
 	return 0;
@@ -151,26 +192,21 @@ fill_batch(struct shipper *s)
 	struct batch *b = &s->batch;
 	struct span frame, payload, record;
 	struct audit_frame f;
-	int n;
+	int n = 0;
 
 	while (b->n < BATCH_RECORDS && b->text.n < BATCH_BYTES) {
 		n = journal_reader_next(&s->reader, &f, &frame, &payload);
 		if (n <= 0)
-			return n;
+			break;
 		if (assembler_add(&s->assembler, &f, frame, payload,
 		    &record) == 0)
 			continue;
-		b->at[b->n++] = b->text.n;
-		buf_add_span(&b->text, record);
-		b->at[b->n] = b->text.n;
+		batch_add(b, record);
+		if (b->n - b->n_digests == GROUP_RECORDS)
+			batch_hash(b);
 	}
-	return 0;
-}
-
-static struct span
-batch_record(const struct batch *b, int i)
-{
-	return span_make(b->text.p + b->at[i], b->at[i + 1] - b->at[i]);
+	batch_hash(b);
+	return n < 0 ? -1 : 0;
 }
 
 /* The next link of the chain for this record; seq and hash of *st move only
@@ -184,7 +220,7 @@ make_row(struct shipper *s, int i, struct auditlog_row *row)
 	row->node = s->set->node;
 	row->seq = s->next.seq + 1;
 	memcpy(row->prev_hash, s->next.hash, 32);
-	chain_hash(row->prev_hash, row->seq, row->record, row->hash);
+	chain_link(row->prev_hash, row->seq, s->batch.digest[i], row->hash);
 	return 0;
 }
 
@@ -204,23 +240,52 @@ reject(struct shipper *s, int i, const char *reason, struct err *e)
 }
 
 static int
-put_all(struct shipper *s, struct err *e)
+send_rows(struct shipper *s, struct err *e)
+{
+	int rv = auditlog_copy_rows(s->db, buf_span(&s->rows), e);
+
+	buf_reset(&s->rows, 4 * SEND_BYTES);
+	return rv;
+}
+
+static int
+copy_rows(struct shipper *s, struct err *e)
 {
 	struct auditlog_row row;
+	bool begun = false;
 	int i;
 
-	buf_reset(&s->rows, 4 * BATCH_BYTES);
+	buf_reset(&s->rows, 4 * SEND_BYTES);
 	for (i = 0; i < s->batch.n; i++) {
 		if (make_row(s, i, &row) < 0) {
-			if (reject(s, i, "not an audit record", e) < 0)
-				return -1;
+			s->batch.bad[s->batch.n_bad++] = i;
 			continue;
 		}
+		if (!begun && auditlog_copy_begin(s->db, e) < 0)
+			return -1;
+		begun = true;
 		auditlog_row_copy(&row, &s->rows);
 		link_commit(s, &row);
+		if (s->rows.n >= SEND_BYTES && send_rows(s, e) < 0)
+			return -1;
 	}
-	return s->rows.n == 0 ? 0 :
-	    auditlog_copy(s->db, buf_span(&s->rows), e);
+	if (begun && (send_rows(s, e) < 0 || auditlog_copy_end(s->db, e) < 0))
+		return -1;
+	return 0;
+}
+
+static int
+put_all(struct shipper *s, struct err *e)
+{
+	int i;
+
+	s->batch.n_bad = 0;
+	if (copy_rows(s, e) < 0)
+		return -1;
+	for (i = 0; i < s->batch.n_bad; i++)
+		if (reject(s, s->batch.bad[i], "not an audit record", e) < 0)
+			return -1;
+	return 0;
 }
 
 static int
@@ -291,7 +356,9 @@ finish(struct shipper *s, struct err *e)
 	if (checkpoint_if_due(s, e) < 0 ||
 	    auditlog_advance(s->db, s->set->node, s->journal, &s->next, e) < 0)
 		return -1;
-	if (journal_reader_sync(&s->reader) < 0)
+	if ((int64_t)atomic_load(&shm_audit(s->shm)->durable_bytes) <
+	    logical(s, s->next.segment, s->next.offset) &&
+	    journal_reader_sync(&s->reader) < 0)
 		return err_set(e, ERR_AUDIT, "the journal cannot be synced: %s",
 		    strerror(errno));
 	return db_commit(s->db, e);
@@ -350,8 +417,7 @@ committed(struct shipper *s)
 	s->base.offset = s->next.offset;
 	s->base.seq = s->next.seq;
 	memcpy(s->base.hash, s->next.hash, 32);
-	s->batch.n = 0;
-	buf_reset(&s->batch.text, BATCH_BYTES);
+	batch_reset(&s->batch);
 	if (now_ms >= s->note_ms) {
 		s->note_ms = now_ms + SYNC_MS;
 		journal_note_shipped(s->dir_fd, s->base.segment,
@@ -560,7 +626,7 @@ ship_main(struct shm *shm, const struct ship_settings *set)
 		if (stop && (s->db == NULL || all_shipped(s)))
 			break;
 		if (!more)
-			nap(NAP_MS);
+			nap(stop ? NAP_STOP_MS : NAP_MS);
 	}
 	if (s->known)
 		journal_note_shipped(s->dir_fd, s->base.segment,

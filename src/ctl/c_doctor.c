@@ -3,8 +3,7 @@
  *
  * This file: the order of the checks, the database, the upstream servers.
  */
-#include <ctype.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -229,6 +229,7 @@ ctl_setup(struct ctl *c)
 	setup_read(&s);
 	setup_check(&s);
 	setup_make_local(&s);
+	setup_connect(&s);
 	before = s.n_done;
 	setup_write(&s);
 	has_changed = s.n_done > before;

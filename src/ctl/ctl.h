@@ -31,6 +31,7 @@ struct ctl {
 	struct model	 model;
 	bool		 have_conf;
 	struct db	*db;
+	bool		 db_as_service;	/* connected as ctl_service_user() */
 	struct shm	 shm;		/* after ctl_attach() */
 	bool		 attached;
 	bool		 refused;	/* the daemon does not talk to us */
@@ -108,6 +109,7 @@ void	table_json(const struct table *, struct json_out *, const char *name);
 void	table_json_record(const struct table *, struct json_out *,
 	    const char *name);
 void	table_free(struct table **);
+const char *table_clean(const char *);	/* what must not reach a terminal: "?" */
 const char *ctl_text(const char *fmt, ...)	/* kept until the end */
 	    __attribute__((format(printf, 1, 2)));
 

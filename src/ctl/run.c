@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -131,14 +132,45 @@ start(const struct run *r, const char *path)
 	_exit(127);
 }
 
-static int
-wait_for(pid_t pid)
-{
-	int status;
+static volatile sig_atomic_t interrupted;
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return 127;
+static void
+on_signal(int sig)
+{
+	interrupted = sig;
+}
+
+void
+run_catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGHUP, &sa, NULL);
+}
+
+static int
+wait_for(pid_t pid, const struct run *r)
+{
+	struct timespec pause = { 0, 5000000 };
+	int status;
+	pid_t got;
+
+	while ((got = waitpid(pid, &status, WNOHANG)) == 0 ||
+	    (got < 0 && errno == EINTR)) {
+		if (interrupted)
+			kill(pid, SIGTERM);
+		if (r->tick != NULL)
+			r->tick(r->tick_arg);
+		nanosleep(&pause, NULL);
+		if (pause.tv_nsec < 100000000)
+			pause.tv_nsec *= 2;
+	}
+	if (interrupted)
+		ctl_fail(EXIT_FAILED, "interrupted");
+	if (got < 0)
+		return 127;
 	return WIFEXITED(status) ? WEXITSTATUS(status) :
 	    128 + WTERMSIG(status);
 }
@@ -165,7 +197,7 @@ run_program(const struct run *r)
 {
 	pid_t pid = spawn(r);
 
-	return pid < 0 ? 127 : wait_for(pid);
+	return pid < 0 ? 127 : wait_for(pid, r);
 }
 
 int
@@ -187,5 +219,5 @@ run_capture(const struct run *r, struct buf *out)
 		if (n > 0)
 			buf_add(out, bytes, (size_t)n);
 	close(fd[0]);
-	return pid < 0 ? 127 : wait_for(pid);
+	return pid < 0 ? 127 : wait_for(pid, r);
 }

@@ -17,6 +17,8 @@ struct run {
 	const struct passwd *as;	/* run as; NULL: as we are */
 	const char	*dir;		/* working directory; NULL: ours */
 	bool		 quiet;		/* standard error is thrown away */
+	void		(*tick)(void *);	/* called now and then meanwhile */
+	void		*tick_arg;
 };
 
 /* Path of a program, looked for in PATH, the usual places and, for those of
@@ -25,6 +27,9 @@ const char *run_find(const char *name);
 /* Its exit status; 127 if it could not be started, 128 + the signal that
  * ended it. */
 int	run_program(const struct run *);
+/* From here on a signal that would end us ends the program that runs, and then
+ * us by exit(3), so that temporary files go, too. */
+void	run_catch_signals(void);
 /* The same with standard output into a buffer (run->out is ignored). */
 int	run_capture(const struct run *, struct buf *);
 

@@ -18,11 +18,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/num.h"
 #include "ctl/to_yaml.h"
 
 #define YAML_MAX	(1u << 30)
+#define PROGRESS_MS	1000
 #define WATCH_MS	2000
 #define WATCH_MIN_MS	100
 
@@ -57,6 +59,7 @@ nap(int64_t ms)
 /* ---- progress --------------------------------------------------------------- */
 
 static pid_t progress_pid;
+static int64_t progress_since_ms;
 
 static void
 progress_end(void)
@@ -66,7 +69,8 @@ progress_end(void)
 	kill(progress_pid, SIGKILL);
 	(void)waitpid(progress_pid, NULL, 0);
 	progress_pid = 0;
-	(void)!write(STDERR_FILENO, "\r\033[K", 4);
+	if (clock_mono_ms() - progress_since_ms >= PROGRESS_MS - 10)
+		(void)!write(STDERR_FILENO, "\r\033[K", 4);
 }
 
 /* A process of its own: whatever waits meanwhile is not disturbed by timers. */
@@ -77,7 +81,7 @@ progress_run(const char *text)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (seconds = 1;; seconds++) {
-		nap(1000);
+		nap(PROGRESS_MS);
 		dprintf(STDERR_FILENO, "\r%s ... %u s\033[K", text, seconds);
 	}
 }
@@ -99,6 +103,7 @@ screen_progress(const char *fmt, ...)
 		atexit(progress_end);
 	registered = true;
 	fflush(stdout);
+	progress_since_ms = clock_mono_ms();
 	progress_pid = fork();
 	if (progress_pid == 0)
 		progress_run(text);

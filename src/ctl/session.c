@@ -101,6 +101,7 @@ ctl_db_open(struct ctl *c, const char *conninfo, int64_t timeout_ms,
 	ctl_act_as(pw, true);
 	db = db_open(conninfo, timeout_ms, e);
 	ctl_act_as(pw, false);
+	c->db_as_service = db != NULL;
 	return db;
 }
 

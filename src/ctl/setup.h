@@ -55,6 +55,7 @@ void	setup_write(struct setup *);	/* the files; reads them again */
 /* setup_db.c */
 void	setup_find_local(struct setup *);	/* socket_dir, port, url */
 void	setup_make_local(struct setup *);	/* role and database */
+void	setup_connect(struct setup *);	/* as the daemon will */
 void	setup_migrate(struct setup *);
 void	setup_admin(struct setup *);		/* and key */
 

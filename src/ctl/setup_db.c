@@ -180,18 +180,16 @@ setup_make_local(struct setup *s)
 
 /* ---- tables --------------------------------------------------------------------- */
 
-static bool
-connect_to_it(struct setup *s)
+void
+setup_connect(struct setup *s)
 {
 	struct err e;
 
+	screen_progress("connecting to the database");
 	s->c->db = ctl_db_open(s->c, s->url, TIMEOUT_MS, &e);
-	if (s->c->db != NULL)
-		return true;
-	if (s->dry && s->n_done > 0) {
-		setup_begin(s, "make the tables");
-		return false;	/* it could not be there yet */
-	}
+	screen_progress(NULL);
+	if (s->c->db != NULL || (s->dry && s->n_done > 0))
+		return;			/* it would be made before */
 	if (s->socket_dir != NULL)
 		ctl_fail(EXIT_UNREACHABLE, "%s; let %s in: \"local %s %s peer\" "
 		    "in pg_hba.conf", e.text, s->user->pw_name, DATABASE,
@@ -208,8 +206,10 @@ setup_migrate(struct setup *s)
 	struct buf out;
 	struct err e;
 
-	if (!connect_to_it(s))
+	if (s->c->db == NULL) {
+		setup_begin(s, "make the tables");
 		return;
+	}
 	if (admin_server(s->c->db, &server, &e) < 0)
 		ctl_fail_err(&e);
 	if (server.version < 130000)
@@ -316,6 +316,7 @@ void
 setup_admin(struct setup *s)
 {
 	const struct model_user *u;
+	unsigned before = s->n_done;
 	struct err e;
 
 	if (s->dry && s->n_done > 0) {
@@ -345,6 +346,6 @@ setup_admin(struct setup *s)
 		    "create %s", s->admin, s->admin);
 	else if (setup_begin(s, "make an API key for %s", s->admin))
 		add_key(s);
-	if (!s->dry)
+	if (!s->dry && s->n_done > before)
 		ctl_changed(s->c);
 }

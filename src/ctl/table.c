@@ -166,6 +166,24 @@ shown(const char *s, size_t *n)
 	return s;
 }
 
+const char *
+table_clean(const char *s)
+{
+	const char *kept;
+	struct buf b;
+	size_t n;
+
+	buf_init(&b, 1u << 20);
+	for (; *s != '\0'; s += n) {
+		const char *p = shown(s, &n);
+
+		buf_add(&b, p, p == s ? n : 1);
+	}
+	kept = ctl_text("%.*s", (int)b.n, b.n > 0 ? b.p : "");
+	buf_free(&b);
+	return kept;
+}
+
 static int
 text_width(const char *s)
 {

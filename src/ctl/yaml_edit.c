@@ -32,7 +32,8 @@ parse(struct parsed *p, struct span text, struct err *e)
 	int rv = 0;
 
 	p->mem = arena_new(65536);
-	yaml_tree_parse(&p->doc, p->mem, "file", text.p, text.n, &r);
+	yaml_tree_parse(&p->doc, p->mem, "file", text.n == 0 ? "" : text.p,
+	    text.n, &r);
 	if (r.errors > 0 || p->doc.root == NULL ||
 	    p->doc.root->kind != YAML_TREE_MAP)
 		rv = err_set(e, ERR_INVALID, "line %d: %s", r.n > 0 ?
@@ -117,6 +118,23 @@ yaml_edit_look(struct span text, const char *section, const char *key,
 	}
 	arena_free(&p.mem);
 	return state;
+}
+
+char *
+yaml_edit_get(struct span text, const char *section, const char *key)
+{
+	struct parsed p;
+	struct place at;
+	char *value = NULL;
+	struct err e;
+
+	if (parse(&p, text, &e) == 0) {
+		at = find_place(&p, section, key);
+		if (at.key != NULL && at.key->value->kind == YAML_TREE_SCALAR)
+			value = xstrdup(at.key->value->text);
+	}
+	arena_free(&p.mem);
+	return value;
 }
 
 /* ---- lines ------------------------------------------------------------------ */
@@ -215,6 +233,8 @@ commented_line(const struct buf *b, const struct place *at, const char *key,
 static bool
 needs_quotes(const char *s)
 {
+	static const char *const words[] = { "null", "true", "false", "yes",
+	    "no", "on", "off", "y", "n" };
 	size_t i, n = strlen(s);
 	bool has_letter = false;
 
@@ -222,13 +242,16 @@ needs_quotes(const char *s)
 	    (!isalnum((unsigned char)s[0]) && s[0] != '/') ||
 	    strstr(s, ": ") != NULL)
 		return true;
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(s, words[i]) == 0)
+			return true;
 	for (i = 0; i < n; i++) {
 		if (!isalnum((unsigned char)s[i]) &&
 		    strchr(" _./:@=-", s[i]) == NULL)
 			return true;
 		has_letter |= isalpha((unsigned char)s[i]) || s[i] == ':';
 	}
-	return !has_letter || n < 6;	/* no number, no "yes" */
+	return !has_letter;
 }
 
 /* A dollar sign would begin a variable of the environment. */
@@ -347,6 +370,12 @@ yaml_edit_set(struct buf *text, const char *section, const char *key,
 	if (parse(&before, buf_span(text), e) < 0)
 		goto out;
 	at = find_place(&before, section, key);
+	if (before.doc.root->n > 0 &&
+	    before.doc.root->pair[0].key->column != 1) {
+		err_set(e, ERR_INVALID, "line %d: the file is not written as a "
+		    "block", before.doc.root->pair[0].key->line);
+		goto out;
+	}
 	if (state_of(&at) == YAML_EDIT_GIVEN) {
 		err_set(e, ERR_CONFLICT, "line %d: %s.%s is set",
 		    at.key->key->line, section, key);

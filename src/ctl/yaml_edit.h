@@ -18,6 +18,8 @@ enum yaml_edit {
 /* What the file says about section.key. */
 enum yaml_edit yaml_edit_look(struct span text, const char *section,
 	    const char *key, struct err *);
+/* The value as it is written, without quotes; malloc'ed. NULL: not there. */
+char	*yaml_edit_get(struct span text, const char *section, const char *key);
 /*
  * Adds "key: value" to the section: below the commented key if there is one,
  * below the placeholder (which becomes a comment), at the beginning of the

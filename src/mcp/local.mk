@@ -4,4 +4,4 @@ noinst_LIBRARIES += %D%/libmcp.a
 	%D%/list.c %D%/open.c %D%/forward.c %D%/forward_int.h %D%/compose.c %D%/param_headers.c %D%/relay.c \
 	%D%/ask.c %D%/held.c %D%/mailbox.h %D%/mailbox.c %D%/state.h %D%/state.c %D%/spool.h %D%/spool.c %D%/resume.c \
 	%D%/trail.c %D%/serve.c \
-	%D%/m_session.c %D%/stream.c
+	%D%/m_session.c %D%/stream.h %D%/stream.c

@@ -7,7 +7,7 @@
  * the session that all share; what it announces is fetched by stdiod and the
  * listeners, never here.
  */
-#include "mcp/mcp_int.h"
+#include "mcp/stream.h"
 
 #include "base/clock.h"
 #include "base/log.h"

@@ -141,10 +141,6 @@ int	mcp_limit(struct mcp_call *, struct err *);
 const struct visible *mcp_visible(struct mcp_call *, enum item_kind,
 	    uint32_t server);
 uint32_t mcp_policy_server(struct mcp_call *, const struct cat_server *);
-/* Of the whole list as this caller sees it; changes when it does. */
-uint64_t mcp_visible_hash(struct mcp_call *, enum item_kind, uint32_t server);
-/* By its stable id; POL_NONE. */
-uint32_t mcp_server_by_id(const struct pol_head *, int64_t server_id);
 
 /* forward.c: whose resource is it, and may the caller read it? */
 int	mcp_resource_decision(struct mcp_call *, struct span uri,
@@ -167,34 +163,6 @@ int	mcp_m_get_prompt(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_complete(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_cancelled(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_ignored(struct mcp_call *, struct buf *, struct err *);
-
-/* m_session.c */
-int	mcp_m_set_level(struct mcp_call *, struct buf *, struct err *);
-int	mcp_m_subscribe(struct mcp_call *, struct buf *, struct err *);
-int	mcp_m_unsubscribe(struct mcp_call *, struct buf *, struct err *);
-int	mcp_session_delete(struct mcp_call *, struct err *);
-/* A resource that somebody subscribes to, copied out of the snapshots. */
-struct mcp_watched {
-	struct upstream_target target;
-	struct span	own, text;	/* URI: the server's, the client's */
-	bool		declared;	/* the server can be subscribed to */
-};
-/* Finds and decides; does not block. The call's server is set to it. */
-int	mcp_watch_find(struct mcp_call *, struct span uri, struct mcp_watched *,
-	    struct err *);
-/* resources/subscribe or unsubscribe on the session that all share, if the
- * server is of the legacy era. Blocks: nothing is pinned. */
-int	mcp_watch_tell(struct mcp_call *, const struct mcp_watched *,
-	    const char *method, struct err *);
-int	mcp_watch_add(struct mcp_call *, const struct mcp_watched *,
-	    uint64_t owner, uint32_t kind, int64_t expires, struct err *);
-
-/* stream.c */
-int	mcp_m_listen(struct mcp_call *, struct buf *, struct err *);
-/* GET and DELETE. */
-int	mcp_bodyless(struct mcp_call *, struct err *);
-/* Sends the head and gives the connection away, or the error. */
-int	mcp_stream_answer(struct mcp_call *);
 
 /* resume.c */
 int	mcp_resume(struct mcp_call *, struct span last_id, struct err *);

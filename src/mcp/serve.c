@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "mcp/stream.h"
 
 #define BATCH_MAX 100
 

@@ -6,7 +6,7 @@
  * gives the connection to the keeper for life. What may be told on a stream
  * is decided here alone, at the opening and in mcp_stream_recheck().
  */
-#include "mcp/mcp_int.h"
+#include "mcp/stream.h"
 
 #include <time.h>
 

@@ -5,7 +5,7 @@
  * tool; the worker keeps the few results it made last, keyed by user and both
  * generations, so a list costs what it shows, not what it hides.
  */
-#include "mcp/mcp_int.h"
+#include "mcp/stream.h"
 
 #include "base/hash.h"
 

@@ -5,7 +5,7 @@ noinst_LIBRARIES += %D%/libstdio.a
 	%D%/mux.c %D%/mux.h \
 	%D%/outq.c %D%/outq.h \
 	%D%/process.c \
-	%D%/route.c %D%/subscribe.c \
+	%D%/route.c %D%/subscribe.c %D%/subscribe.h \
 	%D%/server.c \
 	%D%/spec.c %D%/spec.h \
 	%D%/stdio_proto.h \

@@ -10,7 +10,7 @@
 #ifdef HAVE_CONFIG_H
 #include "config.h"
 #endif
-#include "stdio/stdiod_int.h"
+#include "stdio/subscribe.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -26,7 +26,7 @@
 #include "conf/conf.h"
 #include "shm/gen.h"
 #include "shm/slot.h"
-#include "stdio/stdiod_int.h"
+#include "stdio/subscribe.h"
 
 #define EVENTS		64
 #define TICK_MS		1000

@@ -202,18 +202,6 @@ void	process_call(struct stdiod *, struct process *, struct call *,
 void	process_free(struct process *);
 unsigned process_kill_adopted(struct stdiod *, pid_t session);
 
-/* subscribe.c */
-/* A resource of the server was updated. */
-void	subscribe_updated(struct stdiod *, struct process *,
-	    const struct mux_message *);
-/* The process is ready: it learns what is watched. */
-void	subscribe_ready(struct stdiod *, struct process *);
-void	subscribe_tick(struct stdiod *);
-/* Is this the id of a request that stdiod itself made? */
-bool	subscribe_is_own(const struct stdiod *, uint64_t id);
-/* Does a client watch anything of the server? */
-bool	subscribe_is_watched(const struct stdiod *, int64_t server_id);
-
 /* route.c */
 void	route_line(struct stdiod *, struct process *, struct span line);
 void	route_begin(struct stdiod *, struct process *);

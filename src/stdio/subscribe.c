@@ -7,7 +7,7 @@
  * modern server gets one subscriptions/listen for everything. Announcements
  * go to the keeper, which knows whose streams they belong on.
  */
-#include "stdio/stdiod_int.h"
+#include "stdio/subscribe.h"
 
 #include "base/clock.h"
 #include "base/hash.h"

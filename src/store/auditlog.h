@@ -22,6 +22,8 @@ enum auditlog_column {
 struct auditlog_row {
 	struct span	 v[AUDITLOG_COLUMNS];
 	struct span	 record;
+	/* Known to hold nothing that COPY escapes: v, record. */
+	bool		 plain, record_plain;
 	const char	*node;
 	int64_t		 seq;
 	uint8_t		 prev_hash[32], hash[32];
@@ -41,9 +43,13 @@ const char *auditlog_column_name(enum auditlog_column);
  * 0: nothing was shipped yet). The caller initialised st->pending. */
 int	auditlog_begin(struct db *, const char *node, const char *journal,
 	    struct auditlog_state *st, struct err *);
-/* Rows as COPY text: append to a buffer, then send the buffer. */
+/* Rows as COPY text: append to a buffer, then send the buffer; or begin, send
+ * pieces of whole rows, end. */
 void	auditlog_row_copy(const struct auditlog_row *, struct buf *);
 int	auditlog_copy(struct db *, struct span rows, struct err *);
+int	auditlog_copy_begin(struct db *, struct err *);
+int	auditlog_copy_rows(struct db *, struct span rows, struct err *);
+int	auditlog_copy_end(struct db *, struct err *);
 /* One row under a savepoint. 1: stored; 0: PostgreSQL does not take this row
  * (err says why), the transaction goes on; -1: the transaction is lost. */
 int	auditlog_insert(struct db *, const struct auditlog_row *, struct err *);

@@ -408,7 +408,9 @@ db_copy_data(struct db *db, struct err *e, struct span data)
 	while ((n = PQputCopyData(db->conn, data.p, (int)data.n)) == 0)
 		if (flush(db, deadline_ms, e, "copy") < 0)
 			return -1;
-	return n < 0 ? fail(db, e, NULL, "copy") : 0;
+	/* Nothing stays behind: libpq would let it grow without bound. */
+	return n < 0 ? fail(db, e, NULL, "copy") :
+	    flush(db, deadline_ms, e, "copy");
 }
 
 int

@@ -43,46 +43,75 @@ static const bool column_is_int[] = {
 #undef INT
 };
 
+/* The rows that are locked: they are there from the first shipment on. */
+static int
+insert_state(struct db *db, const char *node, const char *journal,
+    struct err *e)
+{
+	if (db_exec(db, e, "INSERT INTO omni2.audit_chain (node, seq, hash) "
+	    "VALUES ($1, 0, decode(repeat('00', 32), 'hex')) "
+	    "ON CONFLICT (node) DO NOTHING", node, (char *)NULL) < 0)
+		return -1;
+	return db_exec(db, e, "INSERT INTO omni2.audit_position "
+	    "(node, journal, segment, \"offset\") VALUES ($1, $2, 0, 0) "
+	    "ON CONFLICT (node, journal) DO NOTHING", node, journal,
+	    (char *)NULL);
+}
+
+static struct db_result *
+lock_state(struct db *db, const char *node, const char *journal,
+    struct err *e)
+{
+	const char *params[] = { node, journal };
+
+	return db_query(db, e, "SELECT c.seq, encode(c.hash, 'hex'), "
+	    "p.segment, p.\"offset\", encode(p.pending, 'hex') "
+	    "FROM omni2.audit_chain c JOIN omni2.audit_position p "
+	    "ON p.node = c.node WHERE c.node = $1 AND p.journal = $2 "
+	    "FOR UPDATE", 2, params);
+}
+
+static int
+read_state(const struct db_result *r, struct auditlog_state *st,
+    struct err *e)
+{
+	struct span pending = span_str(db_text(r, 0, 4));
+	size_t n = pending.n / 2;
+
+	if (hash_unhex(span_str(db_text(r, 0, 1)), st->hash, 32) < 0)
+		return err_set(e, ERR_INTERNAL, "audit_chain is damaged");
+	st->seq = db_int(r, 0, 0);
+	st->segment = db_int(r, 0, 2);
+	st->offset = db_int(r, 0, 3);
+	buf_reset(&st->pending, 1 << 20);
+	if (n > 0 && buf_reserve(&st->pending, n) == 0 &&
+	    hash_unhex(pending, (uint8_t *)st->pending.p, n) == 0)
+		st->pending.n = n;
+	return 0;
+}
+
 int
 auditlog_begin(struct db *db, const char *node, const char *journal,
     struct auditlog_state *st, struct err *e)
 {
-	const char *params[] = { node, journal };
 	struct db_result *r = NULL;
-	size_t n;
+	int rv = -1;
 
 	if (db_begin(db, e) < 0 ||
-	    db_exec(db, e, "INSERT INTO omni2.audit_chain (node, seq, hash) "
-	    "VALUES ($1, 0, decode(repeat('00', 32), 'hex')) "
-	    "ON CONFLICT (node) DO NOTHING", node, (char *)NULL) < 0 ||
-	    db_exec(db, e, "INSERT INTO omni2.audit_position "
-	    "(node, journal, segment, \"offset\") VALUES ($1, $2, 0, 0) "
-	    "ON CONFLICT (node, journal) DO NOTHING", node, journal,
-	    (char *)NULL) < 0)
+	    (r = lock_state(db, node, journal, e)) == NULL)
 		return -1;
-	r = db_query(db, e, "SELECT c.seq, encode(c.hash, 'hex'), p.segment, "
-	    "p.\"offset\", encode(p.pending, 'hex') "
-	    "FROM omni2.audit_chain c JOIN omni2.audit_position p "
-	    "ON p.node = c.node WHERE c.node = $1 AND p.journal = $2 "
-	    "FOR UPDATE", 2, params);
-	if (r == NULL)
-		return -1;
-	if (db_rows(r) != 1 ||
-	    hash_unhex(span_str(db_text(r, 0, 1)), st->hash, 32) < 0) {
+	if (db_rows(r) == 0) {
 		db_result_free(&r);
-		return err_set(e, ERR_INTERNAL, "audit_chain is damaged");
+		if (insert_state(db, node, journal, e) < 0 ||
+		    (r = lock_state(db, node, journal, e)) == NULL)
+			return -1;
 	}
-	st->seq = db_int(r, 0, 0);
-	st->segment = db_int(r, 0, 2);
-	st->offset = db_int(r, 0, 3);
-	n = strlen(db_text(r, 0, 4)) / 2;
-	buf_reset(&st->pending, 1 << 20);
-	if (n > 0 && buf_reserve(&st->pending, n) == 0 &&
-	    hash_unhex(span_str(db_text(r, 0, 4)),
-	    (uint8_t *)st->pending.p, n) == 0)
-		st->pending.n = n;
+	if (db_rows(r) == 1)
+		rv = read_state(r, st, e);
+	else
+		err_set(e, ERR_INTERNAL, "audit_chain is damaged");
 	db_result_free(&r);
-	return 0;
+	return rv;
 }
 
 /* COPY text format: backslash, tab and line ends are escaped. */
@@ -110,17 +139,7 @@ copy_text(struct buf *b, struct span s)
 }
 
 static void
-copy_hash(struct buf *b, const uint8_t hash[32])
-{
-	char hex[65];
-
-	hash_hex(hash, 32, hex);
-	buf_add(b, "\\\\x", 3);
-	buf_add(b, hex, 64);
-}
-
-void
-auditlog_row_copy(const struct auditlog_row *row, struct buf *b)
+copy_columns(const struct auditlog_row *row, struct buf *b)
 {
 	int i;
 
@@ -131,28 +150,93 @@ auditlog_row_copy(const struct auditlog_row *row, struct buf *b)
 			copy_text(b, row->v[i]);
 		buf_add_char(b, '\t');
 	}
+}
+
+/* The same, with room made once. */
+static void
+copy_plain_columns(const struct auditlog_row *row, struct buf *b)
+{
+	size_t n = 2 * AUDITLOG_COLUMNS;
+	char *p;
+	int i;
+
+	for (i = 0; i < AUDITLOG_COLUMNS; i++)
+		n += row->v[i].n;
+	if (buf_reserve(b, n) < 0) {
+		b->overflow = true;
+		return;
+	}
+	p = b->p + b->n;
+	for (i = 0; i < AUDITLOG_COLUMNS; i++) {
+		n = row->v[i].n;
+		memcpy(p, row->v[i].p, n);
+		p += n;
+		if (n == 0 && column_is_int[i])
+			*p++ = '0';
+		*p++ = '\t';
+	}
+	b->n = (size_t)(p - b->p);
+}
+
+/* Tab, \x and the hash. */
+static void
+copy_hash(struct buf *b, const uint8_t hash[32])
+{
+	char text[5 + 64 + 1] = "\t\\\\x";
+
+	hash_hex(hash, 32, text + 4);
+	buf_add(b, text, 4 + 64);
+}
+
+void
+auditlog_row_copy(const struct auditlog_row *row, struct buf *b)
+{
+	if (row->plain)
+		copy_plain_columns(row, b);
+	else
+		copy_columns(row, b);
 	copy_text(b, span_str(row->node));
 	buf_add_char(b, '\t');
 	buf_add_i64(b, row->seq);
 	buf_add_char(b, '\t');
-	copy_text(b, row->record);
-	buf_add_char(b, '\t');
+	if (row->record_plain)
+		buf_add_span(b, row->record);
+	else
+		copy_text(b, row->record);
 	copy_hash(b, row->prev_hash);
-	buf_add_char(b, '\t');
 	copy_hash(b, row->hash);
 	buf_add_char(b, '\n');
 }
 
 int
-auditlog_copy(struct db *db, struct span rows, struct err *e)
+auditlog_copy_begin(struct db *db, struct err *e)
 {
 	char sql[1024];
 
 	snprintf(sql, sizeof(sql), "COPY omni2.audit_log (%s) FROM STDIN",
 	    columns_sql);
-	if (db_copy_begin(db, e, sql) < 0 || db_copy_data(db, e, rows) < 0)
-		return -1;
+	return db_copy_begin(db, e, sql);
+}
+
+int
+auditlog_copy_rows(struct db *db, struct span rows, struct err *e)
+{
+	return db_copy_data(db, e, rows);
+}
+
+int
+auditlog_copy_end(struct db *db, struct err *e)
+{
 	return db_copy_end(db, e);
+}
+
+int
+auditlog_copy(struct db *db, struct span rows, struct err *e)
+{
+	if (auditlog_copy_begin(db, e) < 0 ||
+	    auditlog_copy_rows(db, rows, e) < 0)
+		return -1;
+	return auditlog_copy_end(db, e);
 }
 
 /* Data exceptions, constraints, program limits, malformed COPY text. */
@@ -221,6 +305,7 @@ auditlog_reject(struct db *db, const char *node, const char *journal,
 	return rv;
 }
 
+/* One statement, because each costs a round trip. */
 int
 auditlog_advance(struct db *db, const char *node, const char *journal,
     const struct auditlog_state *st, struct err *e)
@@ -235,16 +320,15 @@ auditlog_advance(struct db *db, const char *node, const char *journal,
 	hash_hex(st->hash, 32, hash);
 	buf_init(&hex, 1u << 30);
 	bytea_text(buf_span(&st->pending), &hex);
-	rv = db_exec(db, e, "UPDATE omni2.audit_position SET segment = $3, "
-	    "\"offset\" = $4, pending = $5, changed_at = now() "
-	    "WHERE node = $1 AND journal = $2", node, journal, segment, offset,
-	    hex.p, (char *)NULL);
+	rv = db_exec(db, e, "WITH moved AS (UPDATE omni2.audit_position "
+	    "SET segment = $3, \"offset\" = $4, pending = $5, "
+	    "changed_at = now() WHERE node = $1 AND journal = $2) "
+	    "UPDATE omni2.audit_chain SET seq = $6, "
+	    "hash = decode($7, 'hex'), changed_at = now() "
+	    "WHERE node = $1 AND seq <> $6", node, journal, segment, offset,
+	    hex.p, seq, hash, (char *)NULL);
 	buf_free(&hex);
-	if (rv < 0)
-		return -1;
-	return db_exec(db, e, "UPDATE omni2.audit_chain SET seq = $2, "
-	    "hash = decode($3, 'hex'), changed_at = now() "
-	    "WHERE node = $1 AND seq <> $2", node, seq, hash, (char *)NULL);
+	return rv;
 }
 
 int

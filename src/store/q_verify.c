@@ -84,6 +84,7 @@ auditlog_reader_next(struct auditlog_reader *rd, struct auditlog_row *row,
 	}
 	for (i = 0; i < AUDITLOG_COLUMNS; i++)
 		row->v[i] = span_str(db_text(rd->r, rd->at, i));
+	row->plain = row->record_plain = false;
 	row->node = rd->node;
 	row->seq = db_int(rd->r, rd->at, i);
 	row->record = span_str(db_text(rd->r, rd->at, i + 1));

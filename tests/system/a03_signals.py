@@ -71,20 +71,20 @@ def test_dead_worker_is_replaced(_env, it):
     g = it.g
     c = it.open()
     for _ in range(5):
-        workers = g.roles()["worker"]
+        workers = g.pids("worker")
         victim = workers[0]
         os.kill(victim, signal.SIGKILL)
-        wait_for(lambda v=victim, w=workers: v not in g.roles()["worker"] and
-                 len(g.roles()["worker"]) >= min(len(w), 4), 3, "respawn")
+        wait_for(lambda v=victim, w=workers: v not in (r := g.pids("worker"))
+                 and len(r) >= min(len(w), 4), 3, "respawn")
         check(c.call("perf__echo").is_ok, "call after the death of a worker")
 
 
 def test_every_child_is_replaced(_env, it):
     g = it.g
     for role in ("poller", "auditor", "stdiod", "keeper"):
-        old = g.roles()[role][0]
+        old = g.pids(role)[0]
         os.kill(old, signal.SIGKILL)
-        wait_for(lambda r=role, o=old: g.roles().get(r, [o])[0] != o, 5,
+        wait_for(lambda r=role, o=old: (g.pids(r) or [o])[0] != o, 5,
                  f"new {role}")
         wait_for(lambda: works(lambda: it.open().call("perf__echo").is_ok), 5,
                  f"call after the death of the {role}")
@@ -106,7 +106,7 @@ def test_stuck_worker_is_replaced(env):
         up.count()["now"]], 5, "a busy worker")[0]["pid"]
     os.kill(int(busy), signal.SIGSTOP)
     check(c.call("perf__echo").is_ok, "other workers")
-    wait_for(lambda: int(busy) not in g.roles()["worker"], 12, "watchdog")
+    wait_for(lambda: int(busy) not in g.pids("worker"), 12, "watchdog")
     check(c.call("perf__echo").is_ok, "afterwards")
 
 

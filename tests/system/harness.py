@@ -415,6 +415,17 @@ class Gateway:
             found.setdefault(row["role"], []).append(int(row["pid"]))
         return found
 
+    def pids(self, role):
+        """As roles(), from the names of the processes: quick."""
+        found = []
+        for pid, s in processes().items():
+            if s[0] == self.pid and s[2] != "Z":
+                with contextlib.suppress(OSError):
+                    with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                        if f.read().strip() == f"omni2:{role}":
+                            found.append(pid)
+        return found
+
     def health(self, path="/health/ready"):
         try:
             return http_get(self.port, path)[0]

@@ -107,7 +107,7 @@ def test_limits_survive_dead_workers(_env, g):
     c = contractor(g, "sur")
     for i in range(10):
         check(c.call("perf__echo").is_ok, f"call {i + 1}")
-    for pid in g.roles()["worker"]:
+    for pid in g.pids("worker"):
         works(lambda p=pid: os.kill(p, signal.SIGKILL))
     wait_for(lambda: works(lambda: g.client("ann@example.com").initialize().call(
         "perf__echo").is_ok), 5, "new workers")

@@ -10,7 +10,7 @@ import time
 
 from fake import Fake, http, response, sse
 from harness import META, MODERN, check, free_port, same, wait_for
-from servers import everything_stdio, http_server
+from servers import everything_stdio, http_server, stdio_server
 
 LIST_TOOLS = "notifications/tools/list_changed"
 UPDATED = "notifications/resources/updated"
@@ -197,12 +197,15 @@ class Setting:
             "mcp": {"health_interval": "1s"}, "mcps": [
                 http_server("web", self.fake.url),
                 http_server("plain", self.other.url),
+                stdio_server("pipe", "/usr/bin/python3", os.path.join(
+                    env.fakes, "modern_stdio.py")),
                 everything_stdio(env)]})
         self.g.user("ann@example.com", "power_user", "--allow-all",
                     "--limit", "0")
         self.g.user("bob@example.com", "power_user", "--allow", "web:ok",
                     "--limit", "0")
-        wait_for(lambda: {"web__ok", "plain__ok", "everything__echo"} <=
+        wait_for(lambda: {"web__ok", "plain__ok", "pipe__touch",
+                          "everything__echo"} <=
                  set(self.open().names()), 20, "discovery")
         wait_for(lambda: self.fake.streams, 10, "a listener at the server")
 
@@ -446,6 +449,29 @@ def test_updates_over_stdio(_env, it):
         check(c.call("everything__toggle-subscriber-updates").is_ok, "toggle")
         same(s.next(20)["params"], {"uri": uri}, "update")
         check(c.call("everything__toggle-subscriber-updates").is_ok, "toggle")
+
+
+def test_a_modern_server_over_stdio(_env, it):
+    """stdiod listens to it, and anew when more is watched."""
+    c = it.modern()
+
+    def touch():
+        r = c.call("pipe__touch", {"uri": "doc://a"})
+        return json.loads(r.text)["filter"]
+
+    with listen(c, {"toolsListChanged": True,
+                    "resourceSubscriptions": ["pipe+doc://a"]}) as s:
+        acknowledged(s)
+        wait_for(lambda: "doc://a" in touch().get("resourceSubscriptions", []),
+                 5, "the server is asked to tell")
+        same(s.next()["params"]["uri"], "pipe+doc://a", "update")
+        s.quiet(0.2)
+        check(c.call("pipe__grow").is_ok, "grow")
+        same(s.next()["method"], LIST_TOOLS, "change")
+    wait_for(lambda: "doc://a" not in touch().get("resourceSubscriptions", []),
+             5, "nobody watches it")
+    check("answered a call that it does not have" not in it.g.log_text(),
+          "answers to stdiod's own requests are known")
 
 
 def test_disabled_and_revoked_end(_env, it):

@@ -20,6 +20,8 @@
 #include "audit/chain.h"
 #include "audit/crc32c.h"
 #include "audit/record.h"
+#include "audit/record_read.h"
+#include "audit/sha256x.h"
 #include "base/hash.h"
 #include "base/json_read.h"
 #include "store/auditlog.h"
@@ -434,11 +436,11 @@ chain(void **state)
 	char hex[65];
 
 	(void)state;
-	/* SHA-256 of 32 zeros, 00 .. 01 (eight bytes) and "{}". */
+	/* SHA-256 of 32 zeros, 00 .. 01 (eight bytes), SHA-256 of "{}". */
 	chain_hash(prev, 1, SPAN_LIT("{}"), h);
 	hash_hex(h, 32, hex);
-	assert_string_equal(hex, "1bad765d926feacace97a8ddcd329a1f"
-	    "4254c208affc1ba86b3c7d59e8fba83e");
+	assert_string_equal(hex, "11877e2e7b75bc88d35d117371131d66"
+	    "1b930d8bc576d3a189fa753f95e10266");
 	chain_key_init(&k, "");
 	assert_false(chain_sign(&k, "n", "head", 1, h, mac));
 	chain_key_init(&k, "secret");
@@ -485,6 +487,176 @@ rows(void **state)
 	buf_free(&copy);
 }
 
+/* Both ways to read a record; false: the short one does not take it. */
+static bool
+read_both(struct span record, struct buf *scratch)
+{
+	struct auditlog_row fast = { .node = "n" }, slow = { .node = "n" };
+	struct buf a, b;
+	int i;
+
+	if (!record_read(record, &fast))
+		return false;
+	buf_reset(scratch, 65536);
+	assert_int_equal(chain_row_slowly(record, &slow, scratch), 0);
+	for (i = 0; i < AUDITLOG_COLUMNS; i++)
+		assert_true(span_eq(fast.v[i], slow.v[i]));
+	assert_true(span_eq(fast.record, slow.record));
+	/* What is called plain is the same with everything escaped. */
+	assert_true(fast.plain && !slow.plain && !slow.record_plain);
+	buf_init(&a, 65536);
+	buf_init(&b, 65536);
+	auditlog_row_copy(&fast, &a);
+	auditlog_row_copy(&slow, &b);
+	assert_true(span_eq(buf_span(&a), buf_span(&b)));
+	buf_free(&a);
+	buf_free(&b);
+	return true;
+}
+
+static struct audit_record
+plain_record(int which)
+{
+	struct audit_record r = full_record(), least = { .wall_us = 1 };
+
+	r.user_agent = SPAN_LIT("some-client/1.2.3 (linux)");
+	switch (which) {
+	case 0:
+		return least;
+	case 1:
+		return r;
+	case 2:
+		r.arguments_cut = false;
+		r.arguments = SPAN_LIT("{\"a\":\"\\\"\\u00e9\\\\\",\"b\":[{},"
+		    "-1.5e3,null],\"c\":\"}]\"}");
+		break;
+	case 3:
+		r.principal = SPAN_LIT("\xd0\x90\xd0\xbd\xd0\xbd\xd0\xb0");
+		r.error = SPAN_LIT("\xf0\x9f\x98\x80 12345678901234567");
+		break;
+	default:
+		r.duration_us = INT64_MAX / 10;
+		r.response_bytes = -1;
+		r.arguments = SPAN_LIT("\"cut off\"");
+		break;
+	}
+	return r;
+}
+
+/* One or two changes of any kind. */
+static size_t
+mutate(char *p, size_t n)
+{
+	static const char odd[] = "\"\\{}[],:0-9tn \t\n\x80\xc3\x7f.eE";
+	int times = 1 + rand() % 2;
+
+	while (times-- > 0 && n > 8) {
+		size_t at = (size_t)rand() % n;
+		size_t len = (size_t)rand() % (n - at) % 40;
+
+		switch (rand() % 4) {
+		case 0:
+			p[at] = odd[(size_t)rand() % (sizeof(odd) - 1)];
+			break;
+		case 1:
+			p[at] = p[(size_t)rand() % n];
+			break;
+		case 2:
+			memmove(p + at, p + at + len, n - at - len);
+			n -= len;
+			break;
+		default:
+			memmove(p + at + len, p + at, n - at);
+			n += len;
+			break;
+		}
+	}
+	return n;
+}
+
+static void
+reading(void **state)
+{
+	static const char *const others[] = {	/* good, but not ours */
+		"{\"ts\":\"t\",\"id\":\"i\"}", "{\"id\":\"i\", \"ts\":\"t\"}",
+		"{\"id\":\"i\",\"ts\":\"t\",\"error\":\"\\n\"}",
+		"{\"id\":\"i\",\"ts\":\"t\",\"other\":1}",
+		"{\"id\":\"i\",\"ts\":\"t\",\"http_status\":1.5}",
+		"{\"id\":\"i\",\"ts\":\"t\"} ",
+	};
+	struct auditlog_row row;
+	struct buf b, scratch;
+	char text[4096];
+	int which, k, taken = 0;
+	size_t i;
+
+	(void)state;
+	srand(1);
+	buf_init(&b, 2048);
+	buf_init(&scratch, 65536);
+	for (which = 0; which < 5; which++) {
+		struct audit_record r = plain_record(which);
+
+		buf_reset(&b, 2048);
+		assert_int_equal(audit_record_json(&r, &b), 0);
+		assert_true(read_both(buf_span(&b), &scratch));
+		for (k = 0; k < 20000; k++) {
+			memcpy(text, b.p, b.n);
+			taken += read_both(span_make(text,
+			    mutate(text, b.n)), &scratch);
+		}
+		/* Cut anywhere it is none. */
+		for (i = 0; i < b.n; i++)
+			assert_false(record_read(span_make(b.p, i), &row));
+	}
+	assert_true(taken > 1000);
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_false(record_read(span_str(others[i]), &row));
+		buf_reset(&scratch, 65536);
+		assert_int_equal(chain_row(span_str(others[i]), &row,
+		    &scratch), 0);
+		assert_false(row.plain || row.record_plain);
+	}
+	buf_free(&b);
+	buf_free(&scratch);
+}
+
+static void
+sha256_lanes(void **state)
+{
+	static const int lanes[] = { 1, 8, 16 };
+	enum { N = 300 };
+	static uint8_t got[N][32], want[N][32];
+	static char text[N + 2000];
+	struct span m[N];
+	size_t i, k, n;
+
+	(void)state;
+	for (i = 0; i < sizeof(text); i++)
+		text[i] = (char)(i * 31 >> 3);
+	for (i = 0; i < N; i++) {
+		m[i] = span_make(text + i, i * 37 % 300 + (i % 50 == 0 ? 1500 :
+		    0));
+		hash_sha256(m[i].p, m[i].n, want[i]);
+	}
+	m[7] = span_make(NULL, 0);
+	hash_sha256("", 0, want[7]);
+	for (k = 0; k < 3; k++)
+		for (n = 0; n <= N; n += n < 40 ? 1 : 130) {
+			memset(got, 0, sizeof(got));
+			if (!sha256_many_in(lanes[k], m, n, got))
+				break;		/* not on this machine */
+			assert_memory_equal(got, want, n * 32);
+			assert_true(n == N || got[n][0] == 0);
+		}
+	assert_false(sha256_many_in(3, m, N, got));
+	for (n = 0; n <= N; n += 30) {
+		memset(got, 0, sizeof(got));
+		sha256_many(m, n, got);
+		assert_memory_equal(got, want, n * 32);
+	}
+}
+
 int
 main(void)
 {
@@ -499,6 +671,8 @@ main(void)
 		cmocka_unit_test(assembling),
 		cmocka_unit_test(chain),
 		cmocka_unit_test(rows),
+		cmocka_unit_test(reading),
+		cmocka_unit_test(sha256_lanes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,8 +98,8 @@ static const struct {
 	{ "", "" },
 	{ "=?base64?SGVsbG8=?=", "Hello" },
 	{ "=?base64?w6k=?=", "\xc3\xa9" },
-	{ "=?base64??=", "" },
-	{ "=?base64?SGVsbG8?=", NULL },		/* padding is missing */
+	{ "=?base64?" "?=", "" },
+	{ "=?base64?SGVsbG8" "?=", NULL },		/* padding is missing */
 	{ "=?base64?SGVsbG9=?=", NULL },	/* left-over bits */
 	{ "=?base64?SG=sbG8=?=", NULL },
 	{ "=?base64?SGVs bG8?=", NULL },
