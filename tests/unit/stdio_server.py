@@ -195,6 +195,13 @@ def begin(method, ident, params):
         if MODE == "refuses":
             refuse(ident, "go\naway")
             return True
+        if MODE == "mute":
+            return True
+        if MODE == "fragile":       # some exit before initialize
+            sys.exit(1)
+        if MODE not in ("modern", "future"):
+            refuse(ident, "server/discover is not known here")
+            return True
         meta = params["_meta"]
         key = "io.modelcontextprotocol/"
         assert meta[key + "protocolVersion"] == MODERN, meta

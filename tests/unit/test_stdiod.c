@@ -7,7 +7,8 @@
 #include "stdio_test.h"
 
 enum { PLAIN = 1, MODERN, FUTURE, REFUSES, MUTE, DIES, DEAF, STUBBORN, SILENT,
-	ENV, ABSENT, NO_DIRECTORY, DISABLED, HTTP, ROUND, SECOND, N_SERVERS };
+	ENV, ABSENT, NO_DIRECTORY, DISABLED, HTTP, FRAGILE, ROUND, SECOND,
+	N_SERVERS };
 #define UNKNOWN	4711
 
 static char python[PATH_MAX], script[PATH_MAX];
@@ -51,6 +52,7 @@ define_all(void)
 	define(DISABLED, "disabled", "plain");
 	define(HTTP, "http", "plain");
 	define(ROUND, "round", "plain");
+	define(FRAGILE, "fragile", "fragile");
 	define(SECOND, "second", "plain");
 	servers[MUTE - 1].timeout_ms = 300;
 	servers[ENV - 1].env[0] = "KEY=a secret=1";
@@ -138,7 +140,8 @@ health_of(int64_t server)
 }
 
 static void
-check_opened(int64_t server, enum sess_era era, const char *version)
+check_opened(int64_t server, enum sess_era era, const char *version,
+    uint64_t started)
 {
 	int fd = client_connect();
 	struct reply r = open_server(fd, server);
@@ -148,7 +151,7 @@ check_opened(int64_t server, enum sess_era era, const char *version)
 	if (r.f.type != STDIO_OPENED)
 		fail_msg("type %d: %s", r.f.type, r.body);
 	assert_int_equal(o->era, era);
-	assert_int_equal(o->started, 1);
+	assert_int_equal(o->started, started);
 	assert_string_equal(o->version, version);
 	assert_int_equal(r.body[sizeof(*o)], '{');	/* the raw result */
 	assert_true(shm_sess_get(&shm, health_of(server), server, &si));
@@ -164,9 +167,11 @@ check_opened(int64_t server, enum sess_era era, const char *version)
 static void
 test_open(void **state)
 {
-	check_opened(PLAIN, ERA_LEGACY, "2025-11-25");
-	check_opened(MODERN, ERA_MODERN, "2026-07-28");
-	check_opened(FUTURE, ERA_MODERN, "2026-07-28");
+	check_opened(PLAIN, ERA_LEGACY, "2025-11-25", 1);
+	check_opened(MODERN, ERA_MODERN, "2026-07-28", 1);
+	check_opened(FUTURE, ERA_MODERN, "2026-07-28", 1);
+	/* one that exits at the question is started again and not asked */
+	check_opened(FRAGILE, ERA_LEGACY, "2025-11-25", 2);
 }
 
 static void
