@@ -21,10 +21,13 @@ dist_man_MANS += \
 	%D%/omni2-policy.5 \
 	%D%/omni2-shm.7 \
 	%D%/omni2ctl-audit.1 \
+	%D%/omni2ctl-backup.1 \
 	%D%/omni2ctl-db.1 \
+	%D%/omni2ctl-doctor.1 \
 	%D%/omni2ctl-key.1 \
 	%D%/omni2ctl-policy.1 \
 	%D%/omni2ctl-server.1 \
+	%D%/omni2ctl-setup.1 \
 	%D%/omni2ctl-shm.1 \
 	%D%/omni2ctl-tool.1 \
 	%D%/omni2ctl-user.1 \

@@ -3,7 +3,8 @@
 -- Logs carry names, not foreign keys: they outlive what they are about.
 -- audit_log.record is the exact text that was hashed; the other columns are
 -- copies of its members, to search by. hash = SHA-256 (prev_hash || seq as
--- eight bytes, highest first || record); the first prev_hash is 32 zeros.
+-- eight bytes, highest first || SHA-256 (record)); the first prev_hash is 32
+-- zeros.
 
 CREATE TABLE omni2.audit_log (
 	ts		timestamptz NOT NULL,

@@ -165,7 +165,7 @@ bash_values(void)
 	puts("\tcase $previous in");
 	puts("\t-c)\tCOMPREPLY=($(compgen -f -- \"$current\"))\n"
 	    "\t\treturn ;;\n"
-	    "\t-o)\tCOMPREPLY=($(compgen -W 'table json' -- \"$current\"))\n"
+	    "\t-o)\tCOMPREPLY=($(compgen -W 'table json yaml' -- \"$current\"))\n"
 	    "\t\treturn ;;\n"
 	    "\t--command)\n"
 	    "\t\tCOMPREPLY=($(compgen -c -- \"$current\"))\n"
@@ -326,7 +326,7 @@ zsh(void)
 	    "\n"
 	    "case ${words[CURRENT - 1]} in\n"
 	    "-c)\t_files; return ;;\n"
-	    "-o)\tcompadd table json; return ;;\n"
+	    "-o)\tcompadd table json yaml; return ;;\n"
 	    "--command)\n"
 	    "\t_command_names -e; return ;;");
 	for (k = 0; k < COUNT(options); k++)
@@ -460,7 +460,7 @@ fish(void)
 	    "\n"
 	    "complete -c omni2ctl -f\n"
 	    "complete -c omni2ctl -s c -r -F -d 'configuration'\n"
-	    "complete -c omni2ctl -s o -x -a 'table json' "
+	    "complete -c omni2ctl -s o -x -a 'table json yaml' "
 	    "-d 'form of the output'\n"
 	    "complete -c omni2ctl -s h -l help -d 'help'\n"
 	    "complete -c omni2ctl -s V -l version -d 'print the version'\n"

@@ -4,8 +4,6 @@
  * Pure. One pass from left to right without recursion; so a text that is cut
  * at its limit holds nothing that would have been redacted further on.
  */
-#include "config.h"		/* _GNU_SOURCE: memmem */
-
 #include "audit/record.h"
 
 #include <stdlib.h>
@@ -16,10 +14,12 @@
 
 #define NAME_MAX_BYTES	256
 #define DEPTH_MAX	256
+#define WORDS_MAX	64		/* globs that are looked at only once */
 
 struct redactor {
 	const char	(*globs)[128];
 	unsigned	 n_globs;
+	uint8_t		 word_n[WORDS_MAX];	/* of "*word*"; 0: another */
 	struct buf	*out;
 	size_t		 limit;		/* out->n beyond which nobody looks */
 	uint8_t		 in_object[DEPTH_MAX];
@@ -27,15 +27,39 @@ struct redactor {
 };
 
 /* "*word*" is by far the most frequent pattern. */
-static bool
-matches(const char *glob, struct span name)
+static void
+find_words(struct redactor *r)
 {
-	size_t n = strlen(glob);
+	unsigned i;
 
-	if (n > 2 && glob[0] == '*' && glob[n - 1] == '*' &&
-	    strcspn(glob + 1, "*?[") == n - 2)
-		return memmem(name.p, name.n, glob + 1, n - 2) != NULL;
-	return glob_match(glob, name);
+	for (i = 0; i < r->n_globs && i < WORDS_MAX; i++) {
+		const char *glob = r->globs[i];
+		size_t n = strlen(glob);
+
+		r->word_n[i] = n > 2 && glob[0] == '*' && glob[n - 1] == '*' &&
+		    strcspn(glob + 1, "*?[") == n - 2 ? (uint8_t)(n - 2) : 0;
+	}
+}
+
+/* Names are short: memmem() would take longer to begin. */
+static bool
+holds(struct span name, const char *word, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i + n <= name.n; i++)
+		if (name.p[i] == word[0] && memcmp(name.p + i, word, n) == 0)
+			return true;
+	return false;
+}
+
+static bool
+matches(const struct redactor *r, unsigned i, struct span name)
+{
+	size_t n = i < WORDS_MAX ? r->word_n[i] : 0;
+
+	return n == 0 ? glob_match(r->globs[i], name) :
+	    holds(name, r->globs[i] + 1, n);
 }
 
 /* raw: the name with its quotes. A name that cannot be read is redacted. */
@@ -54,7 +78,7 @@ is_secret(const struct redactor *r, struct span raw)
 		if (name[k] >= 'A' && name[k] <= 'Z')
 			name[k] = (char)(name[k] + 'a' - 'A');
 	for (i = 0; i < r->n_globs; i++)
-		if (matches(r->globs[i], span_make(name, (size_t)n)))
+		if (matches(r, i, span_make(name, (size_t)n)))
 			return true;
 	return false;
 }
@@ -99,10 +123,16 @@ value_size(struct span s)
 	return i;
 }
 
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static size_t
 skip_space(struct span s, size_t i)
 {
-	while (i < s.n && strchr(" \t\r\n", s.p[i]) != NULL)
+	while (i < s.n && is_space(s.p[i]))
 		i++;
 	return i;
 }
@@ -149,9 +179,9 @@ copy(struct redactor *r, struct span s)
 			r->depth--;
 		if (c == '{' || c == ',')
 			want_name = r->depth > 0 && r->in_object[r->depth - 1];
-		else if (strchr(" \t\r\n", c) == NULL)
+		else if (!is_space(c))
 			want_name = false;
-		if (strchr(" \t\r\n", c) == NULL)
+		if (!is_space(c))
 			buf_add_char(r->out, c);
 		i++;
 	}
@@ -190,6 +220,7 @@ audit_redact(struct span json, const char (*globs)[128], unsigned n,
 		return 0;
 	if (json_check(json, &v, NULL) != JSON_OK)
 		return -1;
+	find_words(&r);
 	copy(&r, v.raw);
 	if (out->overflow)
 		return -1;

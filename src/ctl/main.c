@@ -186,7 +186,7 @@ ctl_fail_err(const struct err *e)
 {
 	enum ctl_exit status = EXIT_FAILED;
 
-	if (schema_is_missing())
+	if (e->code != ERR_NOTFOUND && schema_is_missing())
 		ctl_fail(EXIT_FAILED, "%s; \"omni2ctl db init\" makes the "
 		    "tables", e->text);
 	if (e->code == ERR_NOTFOUND)

@@ -4,8 +4,8 @@ import signal
 import threading
 import time
 
-from harness import (background, check, is_open, same, still_alive, wait_for,
-                     works)
+from harness import (background, check, in_parallel, is_open, same,
+                     still_alive, wait_for, works)
 from servers import http_server
 
 
@@ -107,6 +107,39 @@ def test_stuck_worker_is_replaced(env):
     os.kill(int(busy), signal.SIGSTOP)
     check(c.call("perf__echo").is_ok, "other workers")
     wait_for(lambda: int(busy) not in g.pids("worker"), 12, "watchdog")
+    check(c.call("perf__echo").is_ok, "afterwards")
+
+
+def test_workers_are_recycled(env):
+    """After max_requests a worker is replaced; its client notices nothing."""
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)],
+                     "server": {"workers": {"max_requests": 20}}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com", retry=False).initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    first = set(g.pids("worker"))
+    check(all(c.call("perf__echo").is_ok for _ in range(300)), "300 calls")
+    wait_for(lambda: not first & set(g.pids("worker")) or
+             not c.call("perf__echo").is_ok, 10, "all workers are new")
+    check(c.call("perf__echo").is_ok, "afterwards")
+
+
+def test_idle_workers_are_ended(env):
+    """A burst makes workers; when it is over only max_spare stay."""
+    up = env.c_upstream()
+    g = env.gateway({
+        "mcps": [http_server("perf", up.url)],
+        "server": {"workers": {"min_spare": 2, "max_spare": 4, "max": 40}}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    clients = [g.client("ann@example.com").initialize() for _ in range(30)]
+    got = in_parallel([lambda d=d: d.call("perf__echo", {"delay_ms": 500})
+                       for d in clients])
+    check(all(getattr(r, "is_ok", False) for r in got), str(got)[:500])
+    check(up.count()["most"] == 30, "30 calls at once")
+    wait_for(lambda: len(g.pids("worker")) <= 6, 30, "fewer workers", 0.1)
     check(c.call("perf__echo").is_ok, "afterwards")
 
 

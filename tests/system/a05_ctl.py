@@ -61,7 +61,7 @@ def test_code_2_usage(_env, it):
                  ("server", "add", "a__b", "--url", "http://127.0.0.1/"),
                  ("server", "add", "x", "--env", "novalue", "--command", "y"),
                  ("policy", "test"), ("status", "--nonsense"),
-                 ("top", "--once=1"), ("status", "-o", "yaml"),
+                 ("top", "--once=1"), ("status", "-o", "xml"),
                  ("audit", "search", "--decision", "maybe"),
                  ("audit", "tail", "-n", "0"), ("help", "nonsense"),
                  ("-x", "status"), ("-c",), ("-o", "xml", "status")):
@@ -258,7 +258,8 @@ class Examples:
 
     def run(self, line):
         line = line.replace("http://127.0.0.1:8300/mcp", self.up.url).replace(
-            "/etc/omni2/omni2.yaml", self.g.conf)
+            "/etc/omni2/omni2.yaml", self.g.conf).replace(
+                "/var/backups", self.g.dir)
         words = shlex.split(line, comments=True)
         if words[0] == "omni2ctl":
             words[0:1] = [self.env.omni2ctl, "-c", self.g.conf]

@@ -46,6 +46,10 @@ class Cluster:
             f.write("listen_addresses = ''\nfsync = off\n"
                     f"unix_socket_directories = '{self.dir}'\n")
         self.control("start")
+        env.helpers.append(self)
+
+    def stop(self):
+        self.control("stop")
 
     @staticmethod
     def program(name):
@@ -472,16 +476,6 @@ def test_doctor_finds(env, it):
 
 # backup and restore
 
-class Round:
-    """A gateway with something in it, and its backup."""
-
-    def __init__(self, env, it):
-        self.g = g = env.gateway({"include": ["more.yaml"],
-                                  "auth": {"token_secret_file": "secret",
-                                           "token_secret": None}})
-        raise AssertionError("not used")
-
-
 def make_round(env, it):
     """A gateway with users, records, an included file and a secret file."""
     g = env.gateway(start=False)
@@ -611,8 +605,6 @@ def test_hostile_archives(env, it):
     path = rewritten(it.file, env, "main", manifest=lambda m: dict(
         m, main="../omni2.yaml"))
     code(g, 1, "damaged", "restore", path, "--force")
-    with contextlib.suppress(AssertionError):
-        g.ctl("restore", it.file, "--force")
 
 
 def test_failed_restore_changes_nothing(env, it):
@@ -633,8 +625,6 @@ def test_failed_restore_changes_nothing(env, it):
 
 def test_round_trip(env, it):
     g = it.round
-    with open(g.conf, "rb") as f:
-        conf = f.read()
     g.ctl("restore", it.file, "--force")
     check("late@example.org" not in g.ctl("user", "list"), "the late user")
     it_works_again(g)
@@ -647,9 +637,6 @@ def test_round_trip(env, it):
         if name.startswith(("omni2.yaml", "more.yaml", "secret")):
             os.unlink(os.path.join(g.dir, name))
     g.ctl("restore", it.file)
-    del g.config["log"]
-    with open(g.conf, "rb") as f:
-        check(f.read() != conf or True, "")
     same(os.stat(g.conf).st_mode & 0o777, 0o640, "mode of the file")
     same(os.stat(os.path.join(g.dir, "secret")).st_mode & 0o777, 0o640,
          "mode of the secret")
@@ -934,8 +921,3 @@ def test_examples_of_pages(env, it):
             if "restore" in line:
                 p.ctl("doctor")
     print(f"   | {n} examples")
-
-
-def test_end(_env, it):
-    it.g.stop()
-    it.pg.control("stop")

@@ -91,3 +91,19 @@ def test_spool_limit(env):
     finally:
         env.pg.start()
     wait_for(lambda: c.call("perf__echo").is_ok, 15, "service again")
+
+
+def test_unrecorded_calls_only_when_asked_for(env):
+    """audit.on_failure: allow goes on without records; that is counted."""
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)], "audit": {
+        "spool_max": 1 << 20, "on_failure": "allow"}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    env.pg.stop("immediate")
+    try:
+        for _ in range(400):
+            check(c.call("perf__echo", {"pad": "x" * 8000}).is_ok, "call")
+    finally:
+        env.pg.start()

@@ -193,3 +193,16 @@ def test_nobody_without_a_key(_env, it):
             r = Client(it.g.port, key, path).call("one__read_a")
             same(r.status, 401, f"{path} {key}: {r}")
     same(it.arrived(), before, "calls that arrived")
+
+
+def test_unlisted_roles_may_only_if_the_configuration_says_so(env, it):
+    g = env.gateway({
+        "permissions": {"unlisted": "allow"},
+        "mcps": [http_server("one", it.fakes["one"].url,
+                             role_restrictions=RESTRICTIONS)],
+        "users": [{"email": "unlisted@example.com", "role": "contractor",
+                   "allowed_mcps": ["one"]}]})
+    g.key("unlisted@example.com")
+    c = g.client("unlisted@example.com").initialize()
+    wait_for(lambda: "one__read_a" in c.names(), 10, "allowed")
+    check(c.call("one__read_a").is_ok, "call")

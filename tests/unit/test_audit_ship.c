@@ -441,6 +441,10 @@ alterations(void **state)
 	    "CREATE TABLE keep_checkpoint AS "
 	    "SELECT * FROM omni2.audit_checkpoint");
 	verify(0, NULL);
+	/* The chain as it is documented. */
+	assert_int_equal(number("SELECT count(*) FROM omni2.audit_log WHERE "
+	    "hash <> sha256(prev_hash || int8send(seq) || "
+	    "sha256(convert_to(record, 'UTF8')))"), 0);
 	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		run(t[i].sql);
 		verify(t[i].findings, t[i].text);

@@ -1,0 +1,100 @@
+"""Permissions of resources and prompts: listed, read and got by the same rules."""
+from harness import LEGACY, MODERN, check, same, wait_for
+from servers import reference
+
+TEXT, BINARY = "test://static-text", "test://static-binary"
+SIMPLE, ARGUMENTS = "test_simple_prompt", "test_prompt_with_arguments"
+
+USERS = {       # email: (allowed_mcps, resources that may be read, prompts)
+    "all": ("*", {TEXT, BINARY}, {SIMPLE, ARGUMENTS}),
+    "none": ([], set(), set()),
+    "some": ({"reference": {"mode": "custom", "tools": [],
+                            "resources": ["test://static-t*"],
+                            "prompts": ["test_simple_*"]}},
+             {TEXT}, {SIMPLE}),
+    "deny": ({"reference": {"mode": "custom", "tools": ["echo"],
+                            "resources": ["test://*"],
+                            "deny_resources": ["test://static-b*"],
+                            "prompts": []}},
+             {TEXT}, set()),
+}
+
+
+class Setting:
+    def __init__(self, env):
+        self.g = env.gateway({"mcps": [reference(env)], "users": [
+            {"email": f"{n}@example.com", "role": "power_user",
+             "allowed_mcps": mcps, "rate_limit": {"requests_per_hour": 0}}
+            for n, (mcps, _, _) in USERS.items()]})
+        for n in USERS:
+            self.g.key(f"{n}@example.com")
+        wait_for(lambda: "reference__echo" in self.open("all").names(), 20,
+                 "discovery")
+
+    def open(self, name, path="/mcp", version="2025-11-25"):
+        return self.g.client(f"{name}@example.com", path, version).initialize()
+
+
+def setup(env):
+    return Setting(env)
+
+
+def error_of(r):
+    return (r.status, r.error["code"])
+
+
+def test_lists(_env, it):
+    for version in (LEGACY[-1], MODERN):
+        for name, (_, resources, prompts) in USERS.items():
+            c = it.open(name, version=version)
+            uris = c.names("resources/list", "resources", "uri")
+            same({u for u in (TEXT, BINARY) if any(x.endswith(u) for x in uris)},
+                 resources, f"{name} {version}: resources in {uris}")
+            got = c.names("prompts/list", "prompts")
+            same({p for p in (SIMPLE, ARGUMENTS) if f"reference__{p}" in got},
+                 prompts, f"{name} {version}: prompts in {got}")
+
+
+def test_reads(_env, it):
+    full = {u: next(x for x in it.open("all").names(
+        "resources/list", "resources", "uri") if x.endswith(u))
+        for u in (TEXT, BINARY)}
+    for version in (LEGACY[-1], MODERN):
+        for name, (_, resources, _) in USERS.items():
+            c = it.open(name, version=version)
+            for uri, exposed in full.items():
+                r = c.request("resources/read", {"uri": exposed})
+                if uri in resources:
+                    check("contents" in r.result, f"{name}: {r}")
+                else:
+                    same(error_of(r), (403, -32003), f"{name} {uri}: {r}")
+
+
+def test_prompts(_env, it):
+    for version in (LEGACY[-1], MODERN):
+        for name, (_, _, prompts) in USERS.items():
+            c = it.open(name, version=version)
+            for prompt in (SIMPLE, ARGUMENTS):
+                r = c.request("prompts/get", {
+                    "name": f"reference__{prompt}",
+                    "arguments": {"arg1": "a", "arg2": "b"}
+                    if prompt == ARGUMENTS else {}})
+                if prompt in prompts:
+                    check(r.result["messages"], f"{name}: {r}")
+                else:
+                    same(error_of(r), (403, -32003), f"{name} {prompt}: {r}")
+
+
+def test_spellings_of_a_denied_resource(_env, it):
+    c = it.open("some")
+    for uri in ("test://static-binary", "TEST://static-binary",
+                "test://static-binary#x", "test://static%2dbinary",
+                "test://static-text/../static-binary", "test://x/data"):
+        r = c.request("resources/read", {"uri": "reference+" + uri})
+        check("error" in r.message, f"{uri}: {r}")
+
+
+def test_denials_are_recorded(_env, it):
+    n = it.g.row_count("method = 'resources/read' AND decision = 'deny'")
+    it.open("none").request("resources/read", {"uri": "reference+" + TEXT})
+    it.g.wait_rows(n + 1, "method = 'resources/read' AND decision = 'deny'")
