@@ -40,7 +40,9 @@ package_here()
 # install_packages NAME...: nothing happens when all are there.
 install_packages()
 {
-	local name missing="" dropin=/etc/postgresql-common/createcluster.d
+	local name missing="" status
+	local dropin=/etc/postgresql-common/createcluster.d/omni2.conf
+	local policy=/usr/sbin/policy-rc.d
 
 	for name in "$@"; do
 		package_here "$name" || missing="$missing $name"
@@ -51,16 +53,25 @@ install_packages()
 	command -v apt-get >/dev/null ||
 		die "this needs Debian 12 or later; missing:$missing"
 	echo "installing$missing"
-	# No cluster "main" on port 5432 as a side effect; no daemon started.
-	if ! package_here postgresql; then
-		mkdir -p "$dropin"
-		echo "create_main_cluster = false" >"$dropin/omni2.conf"
+	# Only the programs are wanted: no daemon is started, and PostgreSQL
+	# makes no cluster "main" on port 5432.
+	if package_here postgresql; then
+		dropin=""
+	else
+		mkdir -p "${dropin%/*}"
+		echo "create_main_cluster = false" >"$dropin"
+	fi
+	if [ -e "$policy" ]; then
+		policy=""
+	else
+		printf '#!/bin/sh\nexit 101\n' >"$policy"
+		chmod 755 "$policy"
 	fi
 	apt_quietly update && apt_quietly install -y --no-install-recommends \
 	    $missing
-	name=$?
-	rm -f "$dropin/omni2.conf"
-	[ "$name" -eq 0 ] || die "apt-get failed; see above"
+	status=$?
+	rm -f $dropin $policy
+	[ "$status" -eq 0 ] || die "apt-get failed; see above"
 }
 
 # apt_quietly ARG...: apt-get without questions; its output only if it fails.
@@ -68,8 +79,8 @@ apt_quietly()
 {
 	local out
 
-	out=$(DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get -q "$@" \
-	    </dev/null 2>&1) && return
+	out=$(DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null 2>&1) &&
+		return
 	echo "$out" | tail -n 40 >&2
 	return 1
 }

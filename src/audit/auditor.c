@@ -126,7 +126,8 @@ read_conf(struct auditor *a)
 	    strcmp(old->token_secret, a->conf->token_secret) != 0 ||
 	    old->database_timeout_ms != a->conf->database_timeout_ms ||
 	    old->retention_days != a->conf->retention_days ||
-	    old->drain_timeout_ms != a->conf->drain_timeout_ms))
+	    old->drain_timeout_ms != a->conf->drain_timeout_ms ||
+	    old->spool_max != a->conf->spool_max))
 		a->other_shipper = true;
 	free(old);
 }
@@ -326,6 +327,7 @@ run_shipper(struct auditor *a, pid_t parent)
 		.token_secret = a->conf->token_secret,
 		.database_timeout_ms = a->conf->database_timeout_ms,
 		.retention_days = a->conf->retention_days,
+		.spool_max = a->conf->spool_max,
 		.drain_timeout_ms = a->conf->drain_timeout_ms,
 		.segment_bytes = a->segment_bytes,
 		.fresh_from = a->fresh_from,

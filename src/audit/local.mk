@@ -4,6 +4,5 @@ noinst_LIBRARIES += %D%/libaudit.a
 	%D%/assemble.h %D%/assemble.c %D%/journal.h %D%/journal.c \
 	%D%/journal_read.h %D%/journal_read.c %D%/chain.h %D%/chain.c \
 	%D%/record_read.h %D%/record_read.c \
-	%D%/sha256x.h %D%/sha256x.c %D%/sha256_lanes.h \
 	%D%/ship.h %D%/ship.c %D%/auditor.h %D%/auditor_int.h %D%/auditor.c \
 	%D%/verify.c

@@ -43,7 +43,6 @@
 #include "audit/chain.h"
 #include "audit/journal.h"
 #include "audit/journal_read.h"
-#include "audit/sha256x.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/hash.h"
@@ -56,6 +55,7 @@
 #define GROUP_RECORDS	128		/* hashed at once, while in the cache */
 #define SEND_BYTES	65536u		/* of rows, likewise */
 #define NAP_MS		200		/* each batch costs several round trips */
+#define BUSY_RATE	2000		/* calls a second */
 #define NAP_STOP_MS	20
 #define RETRY_MS	1000
 #define RETRY_JITTER_MS	250
@@ -85,6 +85,8 @@ struct shipper {
 	struct chain_key key;
 	struct db	*db;
 	int64_t		 retry_ms, sync_ms, upkeep_ms, note_ms, removed_below;
+	uint64_t	 calls;		/* served so far, when last looked */
+	int64_t		 calls_ms;
 	bool		 known;		/* base is what the database holds */
 	struct auditlog_state base, next, seen;
 	struct journal_reader reader;
@@ -138,17 +140,16 @@ batch_add(struct batch *b, struct span record)
 	b->at[b->n] = b->text.n;
 }
 
-/* Hashes those that are not hashed yet, at most GROUP_RECORDS. */
+/* Hashes those that are not hashed yet. */
 static void
 batch_hash(struct batch *b)
 {
-	struct span record[GROUP_RECORDS];
-	int n = b->n - b->n_digests, i;
+	struct span record;
 
-	for (i = 0; i < n; i++)
-		record[i] = batch_record(b, b->n_digests + i);
-	sha256_many(record, (size_t)n, b->digest + b->n_digests);
-	b->n_digests = b->n;
+	for (; b->n_digests < b->n; b->n_digests++) {
+		record = batch_record(b, b->n_digests);
+		hash_sha256(record.p, record.n, b->digest[b->n_digests]);
+	}
 }
 
 /* Takes over the state that the database holds and reads on from there. */
@@ -609,15 +610,38 @@ start(struct shipper *s, struct shm *shm, const struct ship_settings *set)
 	s->checkpoint_ms = clock_mono_ms() + CHECKPOINT_MS;
 }
 
+/*
+ * Calls come first: while many are served, shipping takes a quarter of the time
+ * it could, because PostgreSQL works on the same processors. The journal holds
+ * what waits; when that is a lot, or the rush is over, shipping runs on.
+ */
+static void
+yield_to_calls(struct shipper *s, int64_t took_us)
+{
+	const struct shm_audit *a = shm_audit(s->shm);
+	uint64_t waiting = atomic_load(&a->journal_bytes) -
+	    atomic_load(&a->shipped_bytes);
+	uint64_t calls = shm_counter_sum(s->shm, C_MCP_CALLS);
+	int64_t now = clock_mono_ms();
+	uint64_t rate = now <= s->calls_ms ? 0 :
+	    (calls - s->calls) * 1000 / (uint64_t)(now - s->calls_ms);
+
+	s->calls = calls;
+	s->calls_ms = now;
+	if (rate > BUSY_RATE && waiting < (uint64_t)s->set->spool_max / 16)
+		nap(took_us / 1000 * 3 > 500 ? 500 : took_us / 1000 * 3);
+}
+
 void
 ship_main(struct shm *shm, const struct ship_settings *set)
 {
 	struct shipper *s = xmalloc(sizeof(*s));
-	int64_t give_up_ms = INT64_MAX;
+	int64_t give_up_ms = INT64_MAX, begun_us;
 	bool more;
 
 	start(s, shm, set);
 	while (clock_mono_ms() < give_up_ms) {
+		begun_us = clock_mono_us();
 		more = turn(s);
 		if (stop && give_up_ms == INT64_MAX)
 			give_up_ms = clock_mono_ms() + set->drain_timeout_ms;
@@ -625,7 +649,9 @@ ship_main(struct shm *shm, const struct ship_settings *set)
 		 * that is away. */
 		if (stop && (s->db == NULL || all_shipped(s)))
 			break;
-		if (!more)
+		if (more && !stop)
+			yield_to_calls(s, clock_mono_us() - begun_us);
+		else if (!more)
 			nap(stop ? NAP_STOP_MS : NAP_MS);
 	}
 	if (s->known)

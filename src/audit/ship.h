@@ -17,6 +17,7 @@ struct ship_settings {
 	const char	*token_secret;	/* signs check points; "": unsigned */
 	int64_t		 database_timeout_ms;
 	int64_t		 retention_days;
+	int64_t		 spool_max;
 	int64_t		 drain_timeout_ms;
 	int64_t		 segment_bytes;
 	int64_t		 fresh_from;	/* records before this logical offset

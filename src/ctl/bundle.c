@@ -23,7 +23,7 @@
 #define TEMP_MAX	4
 #define DEPTH_MAX	16
 
-/* ---- manifest ------------------------------------------------------------------- */
+/* ---- manifest ------------------------------------------------------------ */
 
 void
 bundle_write(const char *path, const struct bundle *m)
@@ -94,7 +94,7 @@ bundle_read(const char *path, struct bundle *m, struct err *e)
 	return 0;
 }
 
-/* ---- files ---------------------------------------------------------------------- */
+/* ---- files --------------------------------------------------------------- */
 
 static const char *temp[TEMP_MAX];
 static int n_temp;
@@ -202,7 +202,7 @@ bundle_is_same(const char *a, const char *b)
 	return same;
 }
 
-/* ---- walking -------------------------------------------------------------------- */
+/* ---- walking ------------------------------------------------------------- */
 
 static struct {
 	const char	*dir;

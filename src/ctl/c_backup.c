@@ -53,10 +53,11 @@ directory_of(const char *path)
 
 	if (slash == NULL)
 		return ".";
-	return slash == path ? "/" : ctl_text("%.*s", (int)(slash - path), path);
+	return slash == path ? "/" :
+	    ctl_text("%.*s", (int)(slash - path), path);
 }
 
-/* ---- configuration -------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------- */
 
 static void
 add_file(struct backup *b, const char *file, const char *base)
@@ -94,7 +95,7 @@ add_configuration(struct backup *b)
 		add_file(b, m->secret_files.v[i], base);
 }
 
-/* ---- journal -------------------------------------------------------------------- */
+/* ---- journal ------------------------------------------------------------- */
 
 /* Segments by links: they cost nothing, and stay when the auditor removes its
  * own names. The small files by copies: they are written anew. */
@@ -145,7 +146,7 @@ begin_state(struct backup *b)
 	hold_journal(b);
 }
 
-/* ---- database ------------------------------------------------------------------- */
+/* ---- database ------------------------------------------------------------ */
 
 static void
 find_schema(struct backup *b)
@@ -187,22 +188,23 @@ dump_database(struct backup *b)
 	status = run_program(&r);
 	close(r.out);
 	if (status != 0)
-		ctl_fail(EXIT_FAILED, status == 127 ? "there is no pg_dump here; "
-		    "install PostgreSQL's client programs" : "pg_dump failed; "
-		    "no backup was made");
+		ctl_fail(EXIT_FAILED, status == 127 ? "there is no pg_dump "
+		    "here; install PostgreSQL's client programs" :
+		    "pg_dump failed; no backup was made");
 	hold_journal(b);
 	strlist_free(&r.env);
 }
 
-/* ---- the file ------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------------------ */
 
 static void
 pack(struct backup *b, const char *file)
 {
 	bool has_other = access(ctl_text("%s/other", b->stage), F_OK) == 0;
 	struct run r = { .argv = { "tar", "-czSf", "-", "--numeric-owner",
-	    "--warning=no-file-changed", "--owner=0", "--group=0", "-C", b->held, "state", "-C", b->stage,
-	    "manifest.json", "etc" }, .in = -1 };
+	    "--warning=no-file-changed", "--owner=0", "--group=0", "-C",
+	    b->held, "state", "-C", b->stage, "manifest.json", "etc" },
+	    .in = -1 };
 	int n = 14, status;
 
 	if (b->manifest.has_database)

@@ -40,7 +40,7 @@ doctor_say(struct doctor *d, enum finding f, const char *check,
 	fflush(stdout);
 }
 
-/* ---- database ------------------------------------------------------------------- */
+/* ---- database ------------------------------------------------------------ */
 
 static void
 check_server(struct doctor *d)
@@ -54,11 +54,12 @@ check_server(struct doctor *d)
 		return;
 	}
 	if (s.version < 130000)
-		doctor_say(d, FINDING_FAIL, "database", ctl_text("PostgreSQL %s "
-		    "is too old", s.version_text), "upgrade it to 13 or newer");
+		doctor_say(d, FINDING_FAIL, "database", ctl_text("PostgreSQL "
+		    "%s is too old", s.version_text),
+		    "upgrade it to 13 or newer");
 	else if (s.read_only)
-		doctor_say(d, FINDING_FAIL, "database", "it takes no changes (a "
-		    "standby?)", "name the primary server in database.url");
+		doctor_say(d, FINDING_FAIL, "database", "it takes no changes "
+		    "(a standby?)", "name the primary server in database.url");
 	else
 		doctor_say(d, FINDING_OK, "database", ctl_text("PostgreSQL %s "
 		    "answers in %.1f ms", s.version_text,
@@ -127,7 +128,7 @@ check_database(struct doctor *d)
 	check_migrations(d);
 }
 
-/* ---- upstream servers ----------------------------------------------------------- */
+/* ---- upstream servers ---------------------------------------------------- */
 
 static int
 connect_http(const struct model_server *s, struct err *e)
@@ -216,7 +217,7 @@ check_upstreams(struct doctor *d)
 		    "omni2", "add one: omni2ctl server add");
 }
 
-/* ---- all of it ------------------------------------------------------------------ */
+/* ---- all of it ----------------------------------------------------------- */
 
 static void
 print_json(struct doctor *d)

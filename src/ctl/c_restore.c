@@ -28,15 +28,15 @@ struct restore {
 	const char	*file;
 	bool		 force, keep_config;
 	struct bundle	 manifest;
-	const char	*small;		/* manifest and configuration, unpacked */
-	const char	*large;		/* dump and state, unpacked */
+	const char	*small;		/* unpacked: manifest, configuration */
+	const char	*large;		/* unpacked: dump, state */
 	const char	*conf_dir;	/* where the configuration goes */
 	const char	*suffix;	/* of what is put aside */
 	unsigned	 n_new, n_aside;	/* configuration files */
 	const char	*in_the_way;	/* the first that differs */
 };
 
-static void
+static void __attribute__((format(printf, 2, 3)))
 say(const struct restore *r, const char *fmt, ...)
 {
 	char text[512];
@@ -49,7 +49,7 @@ say(const struct restore *r, const char *fmt, ...)
 		puts(text);
 }
 
-/* ---- configuration -------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------- */
 
 /* Where a file of etc/ goes. */
 static const char *
@@ -88,9 +88,9 @@ read_configuration(struct restore *r)
 	}
 	bundle_walk(ctl_text("%s/etc", r->small), look_at_file, r);
 	if (r->in_the_way != NULL && !r->force)
-		ctl_fail(EXIT_CONFLICT, "%s differs from the one in the backup; "
-		    "--force replaces it (and keeps it as %s%s), --keep-config "
-		    "keeps it", r->in_the_way, r->in_the_way, r->suffix);
+		ctl_fail(EXIT_CONFLICT, "%s differs from the one in the "
+		    "backup; --force replaces it (and keeps it as %s%s), "
+		    "--keep-config keeps it", r->in_the_way, r->in_the_way, r->suffix);
 	r->c->conf_path = ctl_text("%s/etc/%s", r->small, r->manifest.main);
 	ctl_conf(r->c);
 	r->c->conf_path = path;
@@ -140,7 +140,7 @@ name_other(void *arg, const char *name)
 		    "archive: other/%s)", r->conf_dir, name, name);
 }
 
-/* ---- what is in the way --------------------------------------------------------- */
+/* ---- what is in the way -------------------------------------------------- */
 
 static void
 check_daemon(struct restore *r)
@@ -219,8 +219,9 @@ check_secret(struct restore *r)
 
 	if (!r->force && access(from, F_OK) == 0 && access(to, F_OK) == 0 &&
 	    !bundle_is_same(from, to))
-		ctl_fail(EXIT_CONFLICT, "%s differs from the one in the backup; "
-		    "--force puts it aside, as token_secret%s", to, r->suffix);
+		ctl_fail(EXIT_CONFLICT, "%s differs from the one in the "
+		    "backup; --force puts it aside, as token_secret%s", to,
+		    r->suffix);
 }
 
 static void
@@ -236,7 +237,7 @@ unpack(struct restore *r)
 	screen_progress(NULL);
 }
 
-/* ---- doing it ------------------------------------------------------------------- */
+/* ---- doing it ------------------------------------------------------------ */
 
 /* In one transaction: all of it or nothing. */
 static bool
@@ -262,8 +263,8 @@ load_dump(struct restore *r)
 	close(run.in);
 	strlist_free(&run.env);
 	if (status == 127)
-		fprintf(stderr, "omni2ctl: there is no pg_restore here; install "
-		    "PostgreSQL's client programs\n");
+		fprintf(stderr, "omni2ctl: there is no pg_restore here; "
+		    "install PostgreSQL's client programs\n");
 	return status == 0;
 }
 
@@ -285,8 +286,8 @@ put_database(struct restore *r)
 	if (!load_dump(r)) {
 		if (exists && admin_schema_put_back(r->c->db, &e) < 0)
 			ctl_fail_err(&e);
-		ctl_fail(EXIT_FAILED, "pg_restore failed; the database is as it "
-		    "was");
+		ctl_fail(EXIT_FAILED, "pg_restore failed; the database is as "
+		    "it was");
 	}
 	buf_init(&out, 1u << 20);
 	if (admin_schema_drop_aside(r->c->db, &e) < 0 ||

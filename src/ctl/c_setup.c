@@ -84,7 +84,7 @@ read_args(struct setup *s, struct ctl *c)
 	}
 }
 
-/* ---- the service ---------------------------------------------------------------- */
+/* ---- the service --------------------------------------------------------- */
 
 static int
 systemctl(const char *verb, const char *option)
@@ -125,6 +125,13 @@ no_service(struct setup *s, bool has_changed)
 	buf_free(&out);
 }
 
+static void __attribute__((noreturn))
+not_started(const char *verb)
+{
+	ctl_fail(EXIT_FAILED, "systemd could not %s " UNIT "; \"systemctl "
+	    "status omni2\" says why", verb);
+}
+
 static void
 start_service(struct setup *s, bool has_changed)
 {
@@ -134,16 +141,14 @@ start_service(struct setup *s, bool has_changed)
 	if (systemctl("is-enabled", "--quiet") != 0 || !is_active) {
 		if (setup_begin(s, "enable and start " UNIT)) {
 			if (systemctl("enable", "--now") != 0)
-				ctl_fail(EXIT_FAILED, "systemd could not start "
-				    UNIT "; \"systemctl status omni2\" says why");
+				not_started("start");
 			setup_done(s);
 		}
 	} else if (verb == NULL)
 		setup_ok(s, UNIT " is enabled and running");
 	if (verb != NULL && setup_begin(s, "restart " UNIT)) {
 		if (systemctl(verb, NULL) != 0)
-			ctl_fail(EXIT_FAILED, "systemd could not restart " UNIT
-			    "; \"systemctl status omni2\" says why");
+			not_started(verb);
 		setup_done(s);
 	}
 }
@@ -173,7 +178,7 @@ wait_ready(struct setup *s)
 	return true;
 }
 
-/* ---- last words ----------------------------------------------------------------- */
+/* ---- last words ---------------------------------------------------------- */
 
 static void
 print_json(struct setup *s, bool is_ready)

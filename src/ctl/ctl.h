@@ -50,8 +50,8 @@ extern const struct command ctl_commands[];	/* ends with name NULL */
 
 /* args.c: options are taken out of argv; what is left is positional. */
 bool	args_flag(struct ctl *, const char *name);
-const char *args_value(struct ctl *, const char *name);	/* last; NULL: not there */
-const char *args_next_value(struct ctl *, const char *name);	/* one at a time */
+const char *args_value(struct ctl *, const char *name);	/* last, or NULL */
+const char *args_next_value(struct ctl *, const char *name);	/* first */
 /* Exactly min..max positional arguments and no option left, else usage(). */
 void	args_done(struct ctl *, int min, int max);
 int64_t	args_int(struct ctl *, const char *name, int64_t min, int64_t max,
@@ -66,7 +66,7 @@ void	ctl_fail_err(const struct err *) __attribute__((noreturn));
 void	ctl_usage(const struct ctl *) __attribute__((noreturn));
 
 /* session.c: what a command works with; each fails by itself. */
-void	ctl_conf(struct ctl *);		/* reads the settings and the YAML model */
+void	ctl_conf(struct ctl *);		/* reads settings and YAML model */
 /* The same, and the rows of the database, into c->conf, model and db; what is
  * found goes to the report (a database that is away is a warning). -1 if it is
  * wrong. Does not fail by itself. */
@@ -82,7 +82,7 @@ const struct passwd *ctl_service_user(const struct ctl *);
 /* Acts as this user (NULL: nothing happens) until it is called with false. */
 void	ctl_act_as(const struct passwd *, bool);
 const char *ctl_sql_dir(void);		/* of the migrations */
-void	ctl_model(struct ctl *);	/* YAML and database, merged; reads only */
+void	ctl_model(struct ctl *);	/* YAML and database; reads only */
 /* The same for commands that change something: rows of the YAML files are put
  * into the database first, so that what is added can refer to them. */
 void	ctl_model_seeded(struct ctl *);
@@ -109,7 +109,7 @@ void	table_json(const struct table *, struct json_out *, const char *name);
 void	table_json_record(const struct table *, struct json_out *,
 	    const char *name);
 void	table_free(struct table **);
-const char *table_clean(const char *);	/* what must not reach a terminal: "?" */
+const char *table_clean(const char *);	/* fit for a terminal */
 const char *ctl_text(const char *fmt, ...)	/* kept until the end */
 	    __attribute__((format(printf, 1, 2)));
 

@@ -19,7 +19,7 @@
 #define INODES_WARN	1000
 #define FILE_MAX	(8u << 20)
 
-/* ---- configuration -------------------------------------------------------------- */
+/* ---- configuration ------------------------------------------------------- */
 
 void
 doctor_configuration(struct doctor *d)
@@ -46,8 +46,8 @@ doctor_configuration(struct doctor *d)
 		doctor_say(d, m->is_error ? FINDING_FAIL : FINDING_WARN,
 		    "configuration", m->line > 0 ? ctl_text("%s:%d: %s",
 		    m->file, m->line, m->text) : ctl_text("%s: %s", m->file,
-		    m->text), m->is_error ? "mend it; \"omni2ctl check\" checks "
-		    "it" : NULL);
+		    m->text), m->is_error ? "mend it; \"omni2ctl check\" "
+		    "checks it" : NULL);
 	}
 	if (rc == 0)
 		doctor_say(d, FINDING_OK, "configuration", ctl_text("%s is "
@@ -55,7 +55,7 @@ doctor_configuration(struct doctor *d)
 	conf_report_free(&r);
 }
 
-/* ---- permissions ---------------------------------------------------------------- */
+/* ---- permissions --------------------------------------------------------- */
 
 /* Can the daemon do this (R_OK ...)? */
 static bool
@@ -163,7 +163,7 @@ check_conf_files(struct doctor *d)
 		    "configuration files are right", NULL);
 }
 
-/* ---- directories ---------------------------------------------------------------- */
+/* ---- directories --------------------------------------------------------- */
 
 static const char *
 chown_text(const struct doctor *d, const char *path)
@@ -215,8 +215,9 @@ check_run_dir(struct doctor *d)
 	struct stat st;
 
 	if (look_at(d, "run", path, &st) && !daemon_may(d, path, W_OK | X_OK))
-		doctor_say(d, FINDING_FAIL, "run", ctl_text("%s cannot make its "
-		    "sockets in %s", user_name(d), path), chown_text(d, path));
+		doctor_say(d, FINDING_FAIL, "run", ctl_text("%s cannot make "
+		    "its sockets in %s", user_name(d), path),
+		    chown_text(d, path));
 }
 
 /* The one that omni2d made for itself. */
@@ -233,8 +234,8 @@ check_token_secret(struct doctor *d)
 		    "may read %s, and make tokens with it", path),
 		    ctl_text("remove it and restart omni2d; all tokens end"));
 	else if (!daemon_may(d, path, R_OK))
-		doctor_say(d, FINDING_FAIL, "token secret", ctl_text("%s cannot "
-		    "read %s", user_name(d), path), chown_text(d, path));
+		doctor_say(d, FINDING_FAIL, "token secret", ctl_text("%s "
+		    "cannot read %s", user_name(d), path), chown_text(d, path));
 }
 
 void
@@ -246,7 +247,7 @@ doctor_files(struct doctor *d)
 	check_token_secret(d);
 }
 
-/* ---- disk ----------------------------------------------------------------------- */
+/* ---- disk ---------------------------------------------------------------- */
 
 static const char *
 size_text(uint64_t n)

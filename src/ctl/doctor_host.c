@@ -18,7 +18,7 @@
 #define DESCRIPTORS	256	/* besides those of the connections */
 #define UNIT		"omni2.service"
 
-/* ---- the daemon ----------------------------------------------------------------- */
+/* ---- the daemon ---------------------------------------------------------- */
 
 static void
 check_build(struct doctor *d)
@@ -52,8 +52,8 @@ check_ready(struct doctor *d)
 		    "unless its addresses come from a socket unit");
 	else if (status != 200)
 		doctor_say(d, FINDING_FAIL, "daemon", ctl_text("/health/ready "
-		    "answers %d", status), "\"omni2ctl status\" says what it is "
-		    "waiting for");
+		    "answers %d", status), "\"omni2ctl status\" says what it "
+		    "is waiting for");
 	else
 		doctor_say(d, FINDING_OK, "daemon", ctl_text("omni2d runs (pid "
 		    "%d) and is ready", d->daemon_pid), NULL);
@@ -78,9 +78,9 @@ doctor_daemon(struct doctor *d)
 		doctor_say(d, FINDING_WARN, "daemon", "omni2d does not talk to "
 		    "this user", "be root or its user");
 	else
-		doctor_say(d, FINDING_WARN, "daemon", ctl_text("omni2d does not "
-		    "answer on %s/control.sock", c->conf.run_dir), "start it: "
-		    "systemctl start omni2");
+		doctor_say(d, FINDING_WARN, "daemon", ctl_text("omni2d does "
+		    "not answer on %s/control.sock", c->conf.run_dir),
+		    "start it: systemctl start omni2");
 	buf_free(&out);
 }
 
@@ -120,7 +120,7 @@ doctor_audit(struct doctor *d)
 		    NULL);
 }
 
-/* ---- descriptors ---------------------------------------------------------------- */
+/* ---- descriptors --------------------------------------------------------- */
 
 /* "Max open files  1024  524288  files": the first number. 0: not known. */
 static uint64_t
@@ -165,7 +165,7 @@ doctor_descriptors(struct doctor *d)
 		    ", from this shell"), NULL);
 }
 
-/* ---- systemd -------------------------------------------------------------------- */
+/* ---- systemd ------------------------------------------------------------- */
 
 /* Value of "NAME=value" in the output of systemctl show. */
 static const char *

@@ -66,7 +66,7 @@ print_commands(FILE *f, const char *group)
 		fputs("\noptions:\n"
 		    "  -c file         configuration ("
 		    OMNI2_SYSCONFDIR "/omni2.yaml)\n"
-		    "  -o FORM         form of the output: table, json or yaml\n"
+		    "  -o FORM         of the output: table, json or yaml\n"
 		    "  -h, --help      this text, or that of a command\n"
 		    "  -V, --version   print the version\n", f);
 	fputs("\n\"omni2ctl COMMAND --help\" shows the arguments of a "

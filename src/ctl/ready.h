@@ -9,7 +9,7 @@
 /* Status of GET path at the first address of server.listen; -1: nobody
  * answers there. */
 int	ready_status(const struct conf *, const char *path);
-/* Until /health/ready says 200, or time (monotonic ms) is up: the last status. */
+/* Until /health/ready says 200, or time (monotonic ms) is up; the last one. */
 int	ready_wait(const struct conf *, int64_t deadline_ms);
 /* "http://127.0.0.1:8090", as clients reach it. */
 const char *ready_url(const struct conf *);

@@ -57,7 +57,8 @@ find_of_postgresql(const char *name)
 	size_t i;
 
 	for (i = 0; i < 3 && path == NULL; i++)
-		if (glob(ctl_text("%s/%s", places[i], name), 0, NULL, &g) == 0) {
+		if (glob(ctl_text("%s/%s", places[i], name), 0, NULL,
+		    &g) == 0) {
 			path = ctl_text("%s", g.gl_pathv[g.gl_pathc - 1]);
 			globfree(&g);
 		}

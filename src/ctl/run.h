@@ -11,13 +11,13 @@
 #include "conf/model.h"
 
 struct run {
-	const char	*argv[24];	/* argv[0]: name or path; NULL at the end */
+	const char	*argv[24];	/* [0]: name or path; NULL ends it */
 	struct strlist	 env;		/* "NAME=value", on top of ours */
 	int		 in, out;	/* descriptors; -1: /dev/null */
 	const struct passwd *as;	/* run as; NULL: as we are */
 	const char	*dir;		/* working directory; NULL: ours */
 	bool		 quiet;		/* standard error is thrown away */
-	void		(*tick)(void *);	/* called now and then meanwhile */
+	void		(*tick)(void *);	/* called now and then */
 	void		*tick_arg;
 };
 

@@ -56,7 +56,7 @@ nap(int64_t ms)
 		continue;
 }
 
-/* ---- progress --------------------------------------------------------------- */
+/* ---- progress ------------------------------------------------------------ */
 
 static pid_t progress_pid;
 static int64_t progress_since_ms;
@@ -109,7 +109,7 @@ screen_progress(const char *fmt, ...)
 		progress_run(text);
 }
 
-/* ---- watch ------------------------------------------------------------------ */
+/* ---- watch --------------------------------------------------------------- */
 
 static bool
 is_interval(const char *s, int64_t *ms)
@@ -189,7 +189,7 @@ screen_watch(struct ctl *c)
 		}
 		if (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
 			exit(EXIT_FAILED);
-		/* a person can wait until the daemon is back; a script cannot */
+		/* a person can wait for the daemon; a script cannot */
 		if (WEXITSTATUS(status) == EXIT_USAGE ||
 		    (WEXITSTATUS(status) != 0 && !isatty(STDOUT_FILENO)))
 			exit(WEXITSTATUS(status));
@@ -197,7 +197,7 @@ screen_watch(struct ctl *c)
 	}
 }
 
-/* ---- YAML ------------------------------------------------------------------- */
+/* ---- YAML ---------------------------------------------------------------- */
 
 static int real_stdout = -1;
 static unsigned yaml_documents;

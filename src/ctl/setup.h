@@ -28,7 +28,7 @@ struct setup {
 	char		*path;		/* of the configuration, resolved */
 	bool		 is_new;	/* it is not there yet */
 	struct buf	 text;		/* of it, as it will be */
-	const char	*changes;	/* keys that are new in it; NULL: none */
+	const char	*changes;	/* keys new in it; NULL: none */
 	const char	*secret_file;	/* for a url with a password; or NULL */
 	struct conf_report report;	/* of the file as it was */
 

@@ -95,7 +95,7 @@ setup_read(struct setup *s)
 	find_user(s);
 }
 
-/* ---- what shall be in it -------------------------------------------------------- */
+/* ---- what shall be in it ------------------------------------------------- */
 
 static void
 print_report(const struct conf_report *r)
@@ -238,8 +238,8 @@ check_listen(struct setup *s)
 	is_given = look(s, "server", "listen") == YAML_EDIT_GIVEN ||
 	    (s->loaded && memcmp(has, &defaults.listen, sizeof(*has)) != 0);
 	if (is_given)
-		ctl_fail(EXIT_CONFLICT, "%s: server.listen is set; to listen on "
-		    "another address change it there, to\n%s", s->path,
+		ctl_fail(EXIT_CONFLICT, "%s: server.listen is set; to listen "
+		    "on another address change it there, to\n%s", s->path,
 		    lines_for("server", "listen", s->listen));
 	set(s, "server", "listen", s->listen);
 }
@@ -264,7 +264,7 @@ setup_check(struct setup *s)
 	}
 }
 
-/* ---- writing it ----------------------------------------------------------------- */
+/* ---- writing it ---------------------------------------------------------- */
 
 /* Writes, for the daemon to read and nobody else, or as the file before. */
 static void
@@ -299,8 +299,8 @@ write_secret(struct setup *s)
 	if (n > 0 && has[n - 1] == '\n')
 		has[--n] = '\0';
 	if (n >= 0 && strcmp(has, s->url) != 0)
-		ctl_fail(EXIT_CONFLICT, "%s is there already and says something "
-		    "else; remove it first", s->secret_file);
+		ctl_fail(EXIT_CONFLICT, "%s is there already and says "
+		    "something else; remove it first", s->secret_file);
 	if (n < 0)
 		write_file(s, s->secret_file, span_str(ctl_text("%s\n",
 		    s->url)), NULL);

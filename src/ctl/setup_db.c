@@ -25,7 +25,7 @@
 #define POSTGRES	"postgres"
 #define TIMEOUT_MS	60000
 
-/* ---- a PostgreSQL of this machine ----------------------------------------------- */
+/* ---- a PostgreSQL of this machine ---------------------------------------- */
 
 static bool
 is_socket_dir(const char *dir, const char *port)
@@ -178,7 +178,7 @@ setup_make_local(struct setup *s)
 	db_close(&db);
 }
 
-/* ---- tables --------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------- */
 
 void
 setup_connect(struct setup *s)
@@ -191,8 +191,8 @@ setup_connect(struct setup *s)
 	if (s->c->db != NULL || (s->dry && s->n_done > 0))
 		return;			/* it would be made before */
 	if (s->socket_dir != NULL)
-		ctl_fail(EXIT_UNREACHABLE, "%s; let %s in: \"local %s %s peer\" "
-		    "in pg_hba.conf", e.text, s->user->pw_name, DATABASE,
+		ctl_fail(EXIT_UNREACHABLE, "%s; let %s in: \"local %s %s "
+		    "peer\" in pg_hba.conf", e.text, s->user->pw_name, DATABASE,
 		    s->user->pw_name);
 	ctl_fail(EXIT_UNREACHABLE, "%s; check the connection string \"%s\"",
 	    e.text, conninfo_shown(s->url));
@@ -213,8 +213,8 @@ setup_migrate(struct setup *s)
 	if (admin_server(s->c->db, &server, &e) < 0)
 		ctl_fail_err(&e);
 	if (server.version < 130000)
-		ctl_fail(EXIT_FAILED, "PostgreSQL is version %s; omni2 needs 13 "
-		    "or newer", server.version_text);
+		ctl_fail(EXIT_FAILED, "PostgreSQL is version %s; omni2 needs "
+		    "13 or newer", server.version_text);
 	buf_init(&out, 1u << 20);
 	if (store_migrate_status(s->c->db, ctl_sql_dir(), &st, &out, &e) < 0)
 		ctl_fail_err(&e);
@@ -234,7 +234,7 @@ setup_migrate(struct setup *s)
 	buf_free(&out);
 }
 
-/* ---- the administrator ---------------------------------------------------------- */
+/* ---- the administrator --------------------------------------------------- */
 
 static bool
 may_administrate(const struct model *m, const struct model_user *u)
@@ -333,8 +333,8 @@ setup_admin(struct setup *s)
 		s->admin = u != NULL ? ctl_text("%s", u->email) :
 		    "admin@localhost";
 	if (u != NULL && !may_administrate(&s->c->model, u))
-		ctl_fail(EXIT_CONFLICT, "the user %s is there, with the role %s; "
-		    "\"omni2ctl user set %s --role admin\" makes it an "
+		ctl_fail(EXIT_CONFLICT, "the user %s is there, with the role "
+		    "%s; \"omni2ctl user set %s --role admin\" makes it an "
 		    "administrator", u->email, u->role, u->email);
 	if (u != NULL)
 		setup_ok(s, "%s is an administrator (role %s)", u->email,

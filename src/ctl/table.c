@@ -2,8 +2,8 @@
  * table -- rows for people (aligned columns) or for programs (JSON).
  *
  * On a terminal the widest columns are cut so that lines fit; into a pipe or a
- * file they go whole. What came from outside (names, errors of servers) cannot steer the
- * terminal: control characters are shown as "?".
+ * file they go whole. What came from outside (names, errors of servers) cannot
+ * steer the terminal: control characters are shown as "?".
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -221,7 +221,8 @@ print_row(const struct table *t, const char *const *row, const int *width,
 
 	buf_init(&b, 1u << 24);
 	for (i = 0; i < t->n_columns; i++) {
-		const char *s = row[i] == NULL || *row[i] == '\0' ? "-" : row[i];
+		const char *s = row[i] == NULL || *row[i] == '\0' ? "-" :
+		    row[i];
 		const char *style = has_colour ? fit_style(s) : "";
 		int pad = width[i] - text_width(s);
 

@@ -59,7 +59,8 @@ put_escaped(struct buf *b, const unsigned char *p, size_t n)
 	static const char names[] = "\"\"\\\\\nn\tt\rr";
 	unsigned c = n == 1 ? p[0] : n == 2 ?
 	    (p[0] & 0x1fu) << 6 | (p[1] & 0x3fu) : n == 3 ?
-	    (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu) : 0x10000;
+	    (p[0] & 0xfu) << 12 | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu) :
+	    0x10000;
 	size_t i;
 
 	for (i = 0; i + 1 < sizeof(names); i += 2)

@@ -17,7 +17,7 @@
 
 struct place {				/* of a setting, in one parse */
 	const struct yaml_pair	*section, *key;	/* NULL: not there */
-	int			 next_line;	/* of the section behind; 0 end */
+	int			 next_line;	/* next section; 0: none */
 };
 
 struct parsed {
@@ -47,7 +47,9 @@ find_pair(const struct yaml_node *map, const char *key)
 {
 	size_t i;
 
-	for (i = 0; map != NULL && map->kind == YAML_TREE_MAP && i < map->n; i++)
+	if (map == NULL || map->kind != YAML_TREE_MAP)
+		return NULL;
+	for (i = 0; i < map->n; i++)
 		if (strcmp(map->pair[i].key->text, key) == 0)
 			return &map->pair[i];
 	return NULL;
@@ -137,19 +139,21 @@ yaml_edit_get(struct span text, const char *section, const char *key)
 	return value;
 }
 
-/* ---- lines ------------------------------------------------------------------ */
+/* ---- lines --------------------------------------------------------------- */
 
 /* Offset at which a line (from 1) begins; the end if there are not as many. */
 static size_t
 line_start(const struct buf *b, int line)
 {
-	const char *at = b->p, *end = b->p + b->n, *nl;
+	const char *at = b->p, *end, *nl;
 
-	for (; line > 1 && at < end; line--) {
+	if (b->n == 0)
+		return 0;
+	for (end = b->p + b->n; line > 1 && at < end; line--) {
 		nl = memchr(at, '\n', (size_t)(end - at));
 		at = nl == NULL ? end : nl + 1;
 	}
-	return b->n == 0 ? 0 : (size_t)(at - b->p);
+	return (size_t)(at - b->p);
 }
 
 static struct span
@@ -277,7 +281,7 @@ yaml_edit_line(struct buf *b, const char *key, const char *value)
 	buf_add_char(b, '"');
 }
 
-/* ---- edits ------------------------------------------------------------------ */
+/* ---- edits --------------------------------------------------------------- */
 
 /* Where the new line goes: *line and *indent. */
 static int
@@ -360,7 +364,7 @@ int
 yaml_edit_set(struct buf *text, const char *section, const char *key,
     const char *value, struct err *e)
 {
-	struct parsed before, after = { NULL };
+	struct parsed before, after = { 0 };
 	struct buf copy;
 	struct place at;
 	int rv = -1;

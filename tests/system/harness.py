@@ -158,7 +158,7 @@ class Env:
         self.is_root = os.geteuid() == 0
         self.uid = pwd.getpwnam(user).pw_uid
         self.gid = pwd.getpwnam(user).pw_gid
-        self.dir = tempfile.mkdtemp(prefix="omni2-test-", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="omni2-test-")
         os.chmod(self.dir, 0o755)
         self.n = 0
         self.gateways, self.helpers = [], []

@@ -21,7 +21,6 @@
 #include "audit/crc32c.h"
 #include "audit/record.h"
 #include "audit/record_read.h"
-#include "audit/sha256x.h"
 #include "base/hash.h"
 #include "base/json_read.h"
 #include "store/auditlog.h"
@@ -621,41 +620,6 @@ reading(void **state)
 	buf_free(&scratch);
 }
 
-static void
-sha256_lanes(void **state)
-{
-	static const int lanes[] = { 1, 8, 16 };
-	enum { N = 300 };
-	static uint8_t got[N][32], want[N][32];
-	static char text[N + 2000];
-	struct span m[N];
-	size_t i, k, n;
-
-	(void)state;
-	for (i = 0; i < sizeof(text); i++)
-		text[i] = (char)(i * 31 >> 3);
-	for (i = 0; i < N; i++) {
-		m[i] = span_make(text + i, i * 37 % 300 + (i % 50 == 0 ? 1500 :
-		    0));
-		hash_sha256(m[i].p, m[i].n, want[i]);
-	}
-	m[7] = span_make(NULL, 0);
-	hash_sha256("", 0, want[7]);
-	for (k = 0; k < 3; k++)
-		for (n = 0; n <= N; n += n < 40 ? 1 : 130) {
-			memset(got, 0, sizeof(got));
-			if (!sha256_many_in(lanes[k], m, n, got))
-				break;		/* not on this machine */
-			assert_memory_equal(got, want, n * 32);
-			assert_true(n == N || got[n][0] == 0);
-		}
-	assert_false(sha256_many_in(3, m, N, got));
-	for (n = 0; n <= N; n += 30) {
-		memset(got, 0, sizeof(got));
-		sha256_many(m, n, got);
-		assert_memory_equal(got, want, n * 32);
-	}
-}
 
 int
 main(void)
@@ -672,7 +636,6 @@ main(void)
 		cmocka_unit_test(chain),
 		cmocka_unit_test(rows),
 		cmocka_unit_test(reading),
-		cmocka_unit_test(sha256_lanes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

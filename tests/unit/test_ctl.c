@@ -20,7 +20,7 @@
 #include "ctl/yaml_edit.h"
 #include "store/admin.h"
 
-/* ---- YAML ----------------------------------------------------------------------- */
+/* ---- YAML ---------------------------------------------------------------- */
 
 static const struct {
 	const char *json, *yaml;
@@ -154,7 +154,7 @@ test_yaml_is_read_back(void **state)
 	}
 }
 
-/* ---- edits ---------------------------------------------------------------------- */
+/* ---- edits --------------------------------------------------------------- */
 
 static const struct {
 	const char *before, *section, *key, *value, *after;
@@ -340,7 +340,7 @@ test_drop(void **state)
 	buf_free(&b);
 }
 
-/* ---- tables --------------------------------------------------------------------- */
+/* ---- tables -------------------------------------------------------------- */
 
 static void
 test_fit(void **state)
@@ -381,7 +381,7 @@ test_style(void **state)
 	assert_string_equal(fit_style(""), "");
 }
 
-/* ---- connection strings --------------------------------------------------------- */
+/* ---- connection strings -------------------------------------------------- */
 
 static void
 test_conninfo(void **state)

@@ -763,7 +763,9 @@ test_killed(void **state)
 	assert_true(WIFSIGNALED(stdiod_wait()));
 	/* They were adopted, so that what ended them can be seen. */
 	assert_int_equal(waitpid((pid_t)pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* its input ended at the same moment: it may have been faster */
+	assert_true(WIFEXITED(status) ||
+	    (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
 	assert_int_equal(waitpid((pid_t)stubborn, &status, 0), stubborn);
 	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	close(fd);
