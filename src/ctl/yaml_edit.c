@@ -186,7 +186,8 @@ insert(struct buf *b, size_t at, struct span text)
 	buf_init(&out, TEXT_MAX);
 	buf_add(&out, b->p, at);
 	buf_add_span(&out, text);
-	buf_add(&out, b->p + at, b->n - at);
+	if (at < b->n)
+		buf_add(&out, b->p + at, b->n - at);
 	buf_free(b);
 	*b = out;
 }
