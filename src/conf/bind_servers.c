@@ -8,6 +8,7 @@
 #include "conf/bind.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TIMEOUT_MAX_MS	3600000
@@ -19,7 +20,7 @@
 
 enum { NAME, DISPLAY, PROTOCOL, URL, COMMAND, ARGS, CWD, ENV, ENABLED,
 	TIMEOUT, DESCRIPTION, TAGS, RETRY, AUTHENTICATION, POLICY,
-	RESTRICTIONS, RATE };
+	RESTRICTIONS, RATE, SANDBOX };
 
 static const struct bind_key keys[] = {
 	[NAME] = { "name", false, NULL },
@@ -39,6 +40,7 @@ static const struct bind_key keys[] = {
 	[POLICY] = { "tool_policy", false, NULL },
 	[RESTRICTIONS] = { "role_restrictions", false, NULL },
 	[RATE] = { "rate_limit", false, NULL },
+	[SANDBOX] = { "sandbox", false, NULL },
 };
 #define N_KEYS	BIND_COUNT(keys)
 
@@ -150,6 +152,60 @@ bind_args(struct bind *b, const struct yaml_node *node, const char *path,
 }
 
 static void
+bind_writable(struct bind *b, const struct yaml_node *node, const char *path,
+    struct strlist *out)
+{
+	const char *at;
+	char *text = NULL;
+	size_t i;
+
+	if (bind_is_list(b, node, path) < 0)
+		return;
+	for (i = 0; i < node->n; i++) {
+		at = bind_index(b, path, i);
+		if (bind_text(b, node->item[i], at, PATH_LEN_MAX, &text) < 0)
+			continue;
+		if (text[0] != '/' || text[1] == '\0')
+			bind_error(b, node->item[i], at,
+			    "must be an absolute path, and not \"/\"");
+		else
+			strlist_add(out, text);
+	}
+	free(text);
+}
+
+static void
+bind_sandbox(struct bind *b, const struct yaml_node *node, const char *path,
+    struct model_server *s)
+{
+	static const struct bind_key sandbox_keys[] = {
+		{ "enabled", false, NULL },
+		{ "network", false, NULL },
+		{ "writable", false, NULL },
+	};
+	const struct yaml_node *v[BIND_COUNT(sandbox_keys)];
+	int i;
+
+	if (bind_map(b, node, path, sandbox_keys, BIND_COUNT(sandbox_keys),
+	    v) < 0)
+		return;
+	if (v[0] != NULL)
+		bind_bool(b, v[0], bind_path(b, path, sandbox_keys[0].name),
+		    &s->sandbox);
+	if (v[1] != NULL)
+		bind_bool(b, v[1], bind_path(b, path, sandbox_keys[1].name),
+		    &s->network);
+	if (v[2] != NULL)
+		bind_writable(b, v[2], bind_path(b, path,
+		    sandbox_keys[2].name), &s->writable);
+	for (i = 1; i < 3 && !s->sandbox; i++)
+		if (v[i] != NULL)
+			bind_error(b, v[i], bind_path(b, path,
+			    sandbox_keys[i].name),
+			    "has no meaning without a sandbox");
+}
+
+static void
 bind_stdio(struct bind *b, const struct yaml_node *const *v,
     const struct yaml_node *node, const char *path, struct model_server *s)
 {
@@ -165,6 +221,8 @@ bind_stdio(struct bind *b, const struct yaml_node *const *v,
 	    PATH_LEN_MAX, &s->cwd) == 0 && s->cwd[0] != '/')
 		bind_error(b, v[CWD], key_path(b, path, CWD),
 		    "must be an absolute path");
+	if (v[SANDBOX] != NULL)
+		bind_sandbox(b, v[SANDBOX], key_path(b, path, SANDBOX), s);
 	if (v[URL] != NULL)
 		bind_error(b, v[URL], key_path(b, path, URL),
 		    "has no meaning with protocol stdio");
@@ -178,7 +236,7 @@ static void
 bind_remote(struct bind *b, const struct yaml_node *const *v,
     const struct yaml_node *node, const char *path, struct model_server *s)
 {
-	static const int stdio_only[] = { COMMAND, ARGS, CWD, ENV };
+	static const int stdio_only[] = { COMMAND, ARGS, CWD, ENV, SANDBOX };
 	size_t i;
 
 	if (v[URL] == NULL)

@@ -107,6 +107,7 @@ model_add_server(struct model *m, const char *name)
 	s->url = xstrdup("");
 	s->command = xstrdup("");
 	s->cwd = xstrdup("");
+	s->sandbox = s->network = true;
 	s->max_attempts = 2;
 	s->retry_delay_ms = 1000;
 	s->auth_header = xstrdup("");
@@ -240,6 +241,7 @@ server_free(struct model_server *s)
 	strlist_free(&s->args);
 	strlist_free(&s->env);
 	free(s->cwd);
+	strlist_free(&s->writable);
 	if (s->auth_header != NULL)
 		explicit_bzero(s->auth_header, strlen(s->auth_header));
 	free(s->auth_header);

@@ -64,6 +64,9 @@ struct model_server {
 	struct strlist	 args;
 	struct strlist	 env;		/* "K=V", the whole environment */
 	char		*cwd;
+	bool		 sandbox;	/* stdio: contained; true */
+	bool		 network;	/* stdio: may use the network; true */
+	struct strlist	 writable;	/* stdio: paths beside cwd; from YAML */
 	int64_t		 timeout_ms;	/* 0: mcp.default_timeout */
 	int		 max_attempts;	/* 1: no retry */
 	int64_t		 retry_delay_ms;

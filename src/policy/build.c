@@ -172,6 +172,8 @@ config_hash(const struct model_server *m)
 	chain(digest, m->auth_header);
 	chain_list(digest, &m->args);
 	chain_list(digest, &m->env);
+	chain(digest, !m->sandbox ? "open" : m->network ? "" : "no network");
+	chain_list(digest, &m->writable);
 	memcpy(&hash, digest, sizeof(hash));
 	return hash;
 }
@@ -359,9 +361,12 @@ add_server(struct builder *b, const struct model_server *m,
 	s->tool_policy = m->tool_policy;
 	s->rate_per_minute = clamp_u32(m->rate_per_minute);
 	s->burst = clamp_u32(m->burst);
+	s->sandbox = !m->sandbox ? POL_SANDBOX_OFF : m->network ?
+	    POL_SANDBOX_ON : POL_SANDBOX_NO_NETWORK;
 	s->config_hash = config_hash(m);
 	if (add_list(b, &m->args, &s->args) < 0 ||
 	    add_list(b, &m->env, &s->env) < 0 ||
+	    add_list(b, &m->writable, &s->writable) < 0 ||
 	    add_list(b, &m->tool_globs, &s->tool_globs) < 0 ||
 	    add_restrictions(b, m, s) < 0)
 		return -1;

@@ -30,6 +30,9 @@ struct pol_restriction {
 	struct pol_list	globs;		/* of pol_str */
 };
 
+enum pol_sandbox { POL_SANDBOX_OFF, POL_SANDBOX_ON,
+	POL_SANDBOX_NO_NETWORK };
+
 struct pol_server {
 	int64_t		id;		/* stable: row id, or hash of the name */
 	uint32_t	health;		/* index of its shm_health entry */
@@ -38,6 +41,9 @@ struct pol_server {
 	uint32_t	transport;	/* enum transport */
 	struct pol_str	name, display_name, description, url, command, cwd;
 	struct pol_list	args, env;	/* of pol_str */
+	struct pol_list	writable;	/* of pol_str: paths, in the sandbox */
+	uint32_t	sandbox;	/* enum pol_sandbox */
+	uint32_t	reserved;
 	struct pol_str	auth_header;	/* "Name: value"; secret */
 	int64_t		timeout_ms;	/* 0: default */
 	int64_t		retry_delay_ms;

@@ -79,6 +79,7 @@ child_main(struct proc *p, enum shm_kind kind, uint32_t slot)
 	case KIND_AUDITOR:
 		return auditor_main(&p->shm, slot, p->audit_pipe[0]);
 	case KIND_STDIOD:
+		stdiod_hide(p->conf_path);
 		return stdiod_main(&p->shm, slot, p->stdio_fd,
 		    p->lanes.back[1]);
 	case KIND_CONTROL:

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,26 +30,32 @@
 
 #include "base/arena.h"
 #include "base/fdio.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "base/span.h"
 
 #define DEFAULT_PATH	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:" \
 			"/sbin:/bin"
 #define REPORT_FD	3		/* in the child, until execve */
+#define STATUS_FD	4		/* likewise */
 #define SIGNALS		64
 #define SOFT_FILES	1024		/* for users of select(2) */
 
-enum step { STEP_FILES, STEP_SESSION, STEP_LIMITS, STEP_USER, STEP_DIRECTORY,
-	STEP_EXEC };
+enum step { STEP_FILES, STEP_SESSION, STEP_SANDBOX, STEP_FORK, STEP_LIMITS,
+	STEP_USER, STEP_DIRECTORY, STEP_NETWORK, STEP_EXEC,
+	STEP_MISSING		/* no failure; it goes on */
+};
 
 struct report {
 	int32_t	step;			/* enum step */
 	int32_t	error;			/* errno */
+	int32_t	part;			/* enum sandbox_part, of MISSING */
+	char	path[128];		/* of SANDBOX */
 };
 
-/* Both ends of the four pipes; [0] is read from. */
+/* Both ends of the pipes; [0] is read from. */
 struct pipes {
-	int	in[2], out[2], err[2], report[2];
+	int	in[2], out[2], err[2], report[2], status[2];
 };
 
 int
@@ -172,6 +179,7 @@ pipes_close(struct pipes *p)
 	pair_close(p->out);
 	pair_close(p->err);
 	pair_close(p->report);
+	pair_close(p->status);
 }
 
 /* Our ends do not block; the ends of the server do. */
@@ -180,12 +188,14 @@ pipes_open(struct pipes *p)
 {
 	memset(p, 0xff, sizeof(*p));
 	if (pipe2(p->in, O_CLOEXEC) < 0 || pipe2(p->out, O_CLOEXEC) < 0 ||
-	    pipe2(p->err, O_CLOEXEC) < 0 || pipe2(p->report, O_CLOEXEC) < 0)
+	    pipe2(p->err, O_CLOEXEC) < 0 || pipe2(p->report, O_CLOEXEC) < 0 ||
+	    pipe2(p->status, O_CLOEXEC) < 0)
 		return -1;
 	if (fdio_set_nonblock(p->in[1], true) < 0 ||
 	    fdio_set_nonblock(p->out[0], true) < 0 ||
 	    fdio_set_nonblock(p->err[0], true) < 0 ||
-	    fdio_set_nonblock(p->report[0], true) < 0)
+	    fdio_set_nonblock(p->report[0], true) < 0 ||
+	    fdio_set_nonblock(p->status[0], true) < 0)
 		return -1;
 	return 0;
 }
@@ -195,27 +205,39 @@ pipes_open(struct pipes *p)
 static void __attribute__((noreturn))
 report_and_exit(int fd, enum step step)
 {
-	struct report r = { (int32_t)step, errno };
+	struct report r = { .step = (int32_t)step, .error = errno };
 	ssize_t n = write(fd, &r, sizeof(r));
 
 	_exit(n == (ssize_t)sizeof(r) ? 127 : 126);
 }
 
-/* Puts the pipes on 0..3 and closes everything else. The ends may have any
+/* sandbox.missing */
+static void
+report_missing(void *arg, enum sandbox_part part, int error)
+{
+	struct report r = { .step = STEP_MISSING, .error = error,
+	    .part = (int32_t)part };
+
+	if (write(REPORT_FD, &r, sizeof(r)) < 0)
+		_exit(126);		/* nobody is there any more */
+}
+
+/* Puts the pipes on 0..4 and closes everything else. The ends may have any
  * numbers, so they are moved out of the way first. */
 static int
 files_set(struct pipes *p)
 {
-	int from[4] = { p->in[0], p->out[1], p->err[1], p->report[1] };
+	int from[5] = { p->in[0], p->out[1], p->err[1], p->report[1],
+	    p->status[1] };
 	int i;
 
-	for (i = 0; i < 4; i++)
-		if ((from[i] = fcntl(from[i], F_DUPFD, REPORT_FD + 1)) < 0)
+	for (i = 0; i < 5; i++)
+		if ((from[i] = fcntl(from[i], F_DUPFD, STATUS_FD + 1)) < 0)
 			return -1;
-	for (i = 0; i < 4; i++)
-		if (dup3(from[i], i, i == REPORT_FD ? O_CLOEXEC : 0) < 0)
+	for (i = 0; i < 5; i++)
+		if (dup3(from[i], i, i >= REPORT_FD ? O_CLOEXEC : 0) < 0)
 			return -1;
-	return (int)syscall(SYS_close_range, REPORT_FD + 1, ~0U, 0);
+	return (int)syscall(SYS_close_range, STATUS_FD + 1, ~0U, 0);
 }
 
 static void
@@ -233,11 +255,27 @@ signals_reset(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* When memory runs out, servers go before any process of omni2. The file
+ * belongs to root while the process must not be dumped. */
+static void
+oom_first(void)
+{
+	int fd;
+
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	if (fd < 0)
+		return;
+	if (write(fd, "500", 3) != 3)
+		errno = 0;
+	close(fd);
+}
+
 static int
 limits_set(const struct child_spec *s)
 {
 	struct rlimit rl = { 0, 0 };
-	int fd;
 
 	if (setrlimit(RLIMIT_CORE, &rl) < 0)
 		return -1;
@@ -249,13 +287,6 @@ limits_set(const struct child_spec *s)
 		rl.rlim_cur = rl.rlim_max = (rlim_t)s->memory;
 		if (setrlimit(RLIMIT_AS, &rl) < 0)
 			return -1;
-	}
-	/* When memory runs out, servers go before any process of omni2. */
-	fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		if (write(fd, "500", 3) != 3)
-			errno = 0;
-		close(fd);
 	}
 	return 0;
 }
@@ -294,26 +325,84 @@ exec_search(const char *command, char **argv, char **env)
 	errno = error;
 }
 
+/*
+ * Process 1 of the namespaces: waits for the server and says how it ended.
+ * With it ends all that is left in there. It has nothing that is worth
+ * anything to the server: no descriptor, no privilege, no memory to look into.
+ */
 static void __attribute__((noreturn))
-child_run(const struct child_spec *s, struct pipes *p, char **argv, char **env,
+init_run(const struct child_spec *s, struct sandbox *sandbox, pid_t server)
+{
+	struct pollfd stdiod = { .fd = STATUS_FD };
+	int status = 0;
+	pid_t pid;
+
+	syscall(SYS_close_range, 0, REPORT_FD, 0);
+	if (user_set(s->user) < 0)
+		_exit(126);
+	sandbox_drop_capabilities(sandbox);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	poll(&stdiod, 1, 0);
+	if (stdiod.revents & POLLERR)
+		_exit(126);		/* it died before the line above */
+	do
+		pid = waitpid(-1, &status, 0);
+	while (pid != server && (pid > 0 || errno == EINTR));
+	if (write(STATUS_FD, &status, sizeof(status)) < 0)
+		_exit(126);
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) :
+	    128 + WTERMSIG(status));
+}
+
+/* Into the sandbox as far as that takes privileges. Returns in the process
+ * that becomes the server, with the number of its parent. */
+static pid_t
+sandbox_begin(const struct child_spec *s, struct sandbox *sandbox,
     pid_t parent)
+{
+	struct report r = { .step = STEP_SANDBOX };
+	pid_t pid;
+
+	if (sandbox_mounts(sandbox) < 0) {
+		r.error = errno;
+		span_copy(r.path, sizeof(r.path), span_str(sandbox->failed));
+		_exit(write(REPORT_FD, &r, sizeof(r)) < 0 ? 126 : 127);
+	}
+	if (!sandbox->has_namespaces)
+		return parent;
+	if ((pid = fork()) < 0)
+		report_and_exit(REPORT_FD, STEP_FORK);
+	if (pid > 0)
+		init_run(s, sandbox, pid);
+	return 1;
+}
+
+static void __attribute__((noreturn))
+child_run(const struct child_spec *s, struct sandbox *sandbox,
+    struct pipes *p, char **argv, char **env, pid_t parent)
 {
 	if (files_set(p) < 0)
 		report_and_exit(p->report[1], STEP_FILES);
 	signals_reset();
+	oom_first();
 	if (setsid() < 0)
 		report_and_exit(REPORT_FD, STEP_SESSION);
+	parent = sandbox_begin(s, sandbox, parent);
 	if (limits_set(s) < 0)
 		report_and_exit(REPORT_FD, STEP_LIMITS);
 	if (user_set(s->user) < 0)
 		report_and_exit(REPORT_FD, STEP_USER);
+	sandbox_drop_capabilities(sandbox);
 	/* Only now: a change of the user id clears it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		report_and_exit(REPORT_FD, STEP_SESSION);
 	if (getppid() != parent)
-		_exit(126);		/* stdiod died before the line above */
+		_exit(126);		/* it died before the line above */
 	if (chdir(s->cwd[0] != '\0' ? s->cwd : "/") < 0)
 		report_and_exit(REPORT_FD, STEP_DIRECTORY);
+	if (sandbox_lock(sandbox) < 0)
+		report_and_exit(REPORT_FD, STEP_NETWORK);
 	exec_search(s->command, argv, env);
 	report_and_exit(REPORT_FD, STEP_EXEC);
 }
@@ -323,6 +412,9 @@ child_run(const struct child_spec *s, struct pipes *p, char **argv, char **env,
 int
 child_spawn(const struct child_spec *s, struct child *c, struct err *e)
 {
+	static const struct sandbox_spec no_sandbox;
+	struct sandbox sandbox = { .missing = report_missing, .spec =
+	    s->sandbox != NULL ? s->sandbox : &no_sandbox };
 	pid_t parent = getpid();
 	struct pipes p;
 	char **argv, **env;
@@ -335,9 +427,9 @@ child_spawn(const struct child_spec *s, struct child *c, struct err *e)
 	}
 	argv = argv_make(s);
 	env = env_make(s);
-	c->pid = fork();
+	c->pid = sandbox_fork(&sandbox, !s->user->is_set);
 	if (c->pid == 0)
-		child_run(s, &p, argv, env, parent);
+		child_run(s, &sandbox, &p, argv, env, parent);
 	if (c->pid < 0)
 		err_set(e, ERR_UNAVAILABLE, "server \"%s\": cannot fork: %s",
 		    s->name, strerror(errno));
@@ -351,9 +443,23 @@ child_spawn(const struct child_spec *s, struct child *c, struct err *e)
 	c->out = p.out[0];
 	c->err = p.err[0];
 	c->report = p.report[0];
-	p.in[1] = p.out[0] = p.err[0] = p.report[0] = -1;
+	c->status = p.status[0];
+	p.in[1] = p.out[0] = p.err[0] = p.report[0] = p.status[0] = -1;
 	pipes_close(&p);
 	return 0;
+}
+
+/* The same for all servers, so it is said once for each part. */
+static void
+log_missing(const struct report *r, const char *name)
+{
+	static bool said[SANDBOX_PARTS];
+
+	if (r->part < 0 || r->part >= SANDBOX_PARTS || said[r->part])
+		return;
+	said[r->part] = true;
+	log_warn("server \"%s\": the sandbox is without %s: %s", name,
+	    sandbox_part_text((enum sandbox_part)r->part), strerror(r->error));
 }
 
 int
@@ -361,9 +467,12 @@ child_exec_status(int fd, const char *name, const char *command,
     const char *cwd, struct err *e)
 {
 	struct report r;
-	ssize_t n = read(fd, &r, sizeof(r));
 	const char *why;
+	ssize_t n;
 
+	while ((n = read(fd, &r, sizeof(r))) == (ssize_t)sizeof(r) &&
+	    r.step == STEP_MISSING)
+		log_missing(&r, name);
 	if (n == 0)
 		return 1;
 	if (n != (ssize_t)sizeof(r)) {
@@ -380,6 +489,18 @@ child_exec_status(int fd, const char *name, const char *command,
 	case STEP_SESSION:
 		return err_set(e, ERR_UPSTREAM,
 		    "server \"%s\": cannot make a session: %s", name, why);
+	case STEP_SANDBOX:
+		r.path[sizeof(r.path) - 1] = '\0';
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot make %s writable in its sandbox: "
+		    "%s", name, r.path, why);
+	case STEP_FORK:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot fork: %s", name, why);
+	case STEP_NETWORK:
+		return err_set(e, ERR_UPSTREAM,
+		    "server \"%s\": cannot be kept from the network: %s", name,
+		    why);
 	case STEP_LIMITS:
 		return err_set(e, ERR_UPSTREAM,
 		    "server \"%s\": cannot set limits: %s", name, why);
@@ -391,6 +512,7 @@ child_exec_status(int fd, const char *name, const char *command,
 		    "server \"%s\": cannot enter %s: %s", name,
 		    cwd[0] != '\0' ? cwd : "/", why);
 	case STEP_EXEC:
+	case STEP_MISSING:
 		break;
 	}
 	return err_set(e, ERR_UPSTREAM, "server \"%s\": cannot run %s: %s",
@@ -417,6 +539,15 @@ child_reap(pid_t pid)
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return status;
+}
+
+int
+child_server_status(int status_fd, int wait_status)
+{
+	int status;
+
+	return read(status_fd, &status, sizeof(status)) ==
+	    (ssize_t)sizeof(status) ? status : wait_status;
 }
 
 void

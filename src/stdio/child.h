@@ -3,8 +3,10 @@
  *
  * stdiod only. No shell ever: execve(2) with an explicit environment, an own
  * session and process group, descriptors 0, 1 and 2 and no other, dead when
- * stdiod dies (PDEATHSIG; that signal does not reach grandchildren, which see
- * the end of their input). Holds no state; the caller owns the descriptors.
+ * stdiod dies (PDEATHSIG). In a sandbox with namespaces (sandbox.h) the child
+ * is their process 1: it waits for the server, which is its child, and all
+ * that the server started ends with it. Without, grandchildren see the end of
+ * their input. Holds no state; the caller owns the descriptors.
  */
 #ifndef OMNI2_STDIO_CHILD_H
 #define OMNI2_STDIO_CHILD_H
@@ -14,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "stdio/sandbox.h"
 
 #define CHILD_GROUPS_MAX	64
 
@@ -35,12 +38,15 @@ struct child_spec {			/* borrowed for child_spawn() */
 	const char	*cwd;		/* "": the root directory */
 	int64_t		 memory;	/* RLIMIT_AS; 0: no limit */
 	const struct child_user *user;
+	const struct sandbox_spec *sandbox;	/* NULL: none */
 };
 
 struct child {
 	pid_t	pid;
 	int	in, out, err;		/* our ends; non-blocking */
 	int	report;			/* end of file: the program runs */
+	int	status;			/* says how the server has ended, if
+					 * pid is not itself the server */
 };
 
 /* Empty name: the user of stdiod. Only root may become somebody else. */
@@ -50,7 +56,8 @@ int	child_user_find(struct child_user *, const char *name, struct err *);
 int	child_spawn(const struct child_spec *, struct child *, struct err *);
 
 /* Reads child.report: 1 the program runs, 0 not known yet, -1 with err saying
- * exactly what failed. */
+ * exactly what failed. Parts of the sandbox that are missing are logged, each
+ * once. */
 int	child_exec_status(int report_fd, const char *name, const char *command,
 	    const char *cwd, struct err *);
 
@@ -59,6 +66,8 @@ int	child_exec_status(int report_fd, const char *name, const char *command,
 pid_t	child_next_ended(void);
 /* Kills what is left of the group of an ended child and reaps it. */
 int	child_reap(pid_t);		/* wait status */
+/* That of the server, if another process told it. */
+int	child_server_status(int status_fd, int wait_status);
 void	child_signal_group(pid_t, int signo);
 /* "exit status 3", "signal 9 (Killed)" */
 void	child_status_text(int status, char *out, size_t size);

@@ -2,10 +2,12 @@ noinst_LIBRARIES += %D%/libstdio.a
 %C%_libstdio_a_SOURCES = \
 	%D%/child.c %D%/child.h \
 	%D%/client.c \
+	%D%/landlock.c \
 	%D%/mux.c %D%/mux.h \
 	%D%/outq.c %D%/outq.h \
 	%D%/process.c \
 	%D%/route.c %D%/subscribe.c %D%/subscribe.h \
+	%D%/sandbox.c %D%/sandbox.h %D%/seccomp.c \
 	%D%/server.c \
 	%D%/spec.c %D%/spec.h \
 	%D%/stdio_proto.h \

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "policy/snapshot.h"
 
 #define READ_SIZE	65536u
 #define READS		16		/* a turn, so that others get theirs */
@@ -37,11 +38,18 @@
 struct process *
 process_start(struct stdiod *sd, struct server *srv, struct err *e)
 {
+	struct sandbox_spec sandbox = {
+		.is_on = srv->spec.sandbox != POL_SANDBOX_OFF,
+		.has_network = srv->spec.sandbox != POL_SANDBOX_NO_NETWORK,
+		.cwd = srv->spec.cwd, .writable = srv->spec.writable,
+		.hidden = sd->hidden, .command = srv->spec.command,
+		.args = srv->spec.args, .env = srv->spec.env,
+	};
 	struct child_spec spec = {
 		.name = srv->spec.name, .command = srv->spec.command,
 		.args = srv->spec.args, .env = srv->spec.env,
 		.cwd = srv->spec.cwd, .memory = sd->settings.memory,
-		.user = &sd->user,
+		.user = &sd->user, .sandbox = &sandbox,
 	};
 	struct process *p;
 	struct child c;
@@ -63,6 +71,7 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	p->command = xstrdup(srv->spec.command);
 	p->cwd = xstrdup(srv->spec.cwd);
 	p->pid = c.pid;
+	p->status_fd = c.status;
 	p->timeout_ms = srv->spec.timeout_ms > 0 ? srv->spec.timeout_ms :
 	    START_MS;
 	p->started_ms = p->used_ms = p->moved_ms = p->err_ms = sd->now_ms;
@@ -470,6 +479,8 @@ process_ended(struct stdiod *sd, struct process *p, int status)
 	char text[256], why[64];
 	struct err e;
 
+	status = child_server_status(p->status_fd, status);
+	close(p->status_fd);
 	p->state = PROCESS_KILLED;
 	source_close(sd, &p->in);
 	if (p->report.fd >= 0)

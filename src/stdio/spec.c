@@ -56,6 +56,8 @@ copy(struct spec *spec, const struct pol_head *p, int64_t id, struct err *e)
 	spec->cwd = xstrdup(pol_cstr(p, s->cwd));
 	spec->args = copy_list(p, s->args);
 	spec->env = copy_list(p, s->env);
+	spec->writable = copy_list(p, s->writable);
+	spec->sandbox = s->sandbox;
 	spec->timeout_ms = s->timeout_ms;
 	return 0;
 }
@@ -94,5 +96,6 @@ spec_free(struct spec *spec)
 	free(spec->cwd);
 	list_free(spec->args);
 	list_free(spec->env);
+	list_free(spec->writable);
 	memset(spec, 0, sizeof(*spec));
 }

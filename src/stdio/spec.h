@@ -17,6 +17,8 @@ struct spec {
 	uint64_t	config_hash;
 	char		*name, *command, *cwd;
 	char		**args, **env;	/* NULL-terminated */
+	char		**writable;	/* likewise */
+	uint32_t	sandbox;	/* enum pol_sandbox */
 	int64_t		timeout_ms;	/* 0: none of its own */
 };
 

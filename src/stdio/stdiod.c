@@ -92,6 +92,33 @@ settings_take(struct stdiod *sd, const struct conf *conf, char user[CONF_TEXT])
 	log_set_level((enum log_level)conf->log_level);
 }
 
+static const char *hidden_conf;
+
+void
+stdiod_hide(const char *conf_path)
+{
+	hidden_conf = conf_path;
+}
+
+/* What servers must not see, once: these settings need a restart. */
+static void
+hidden_take(struct stdiod *sd, const struct conf *conf)
+{
+	const char *slash;
+	size_t n = 0;
+
+	sd->hidden[n++] = xstrdup(conf->run_dir);
+	sd->hidden[n++] = xstrdup(conf->state_dir);
+	if (hidden_conf == NULL)
+		return;
+	slash = strrchr(hidden_conf, '/');
+	if (slash != NULL && memchr(hidden_conf + 1, '/',
+	    (size_t)(slash - hidden_conf)) != slash)
+		sd->hidden[n++] = xstrndup(hidden_conf,
+		    (size_t)(slash - hidden_conf));
+	sd->hidden[n++] = xstrdup(hidden_conf);
+}
+
 void
 stdiod_settings_refresh(struct stdiod *sd)
 {
@@ -105,6 +132,8 @@ stdiod_settings_refresh(struct stdiod *sd)
 	if ((conf = shm_pin(sd->shm, SNAP_CONF, &generation)) == NULL)
 		return;
 	settings_take(sd, conf, user);
+	if (is_first)
+		hidden_take(sd, conf);
 	shm_unpin(sd->shm, SNAP_CONF);
 	sd->conf = generation;
 	err_clear(&sd->user_error);
@@ -381,7 +410,10 @@ static void
 stdiod_close(struct stdiod *sd)
 {
 	struct server *srv;
+	size_t i;
 
+	for (i = 0; sd->hidden[i] != NULL; i++)
+		free(sd->hidden[i]);
 	while (!TAILQ_EMPTY(&sd->clients))
 		client_close(sd, TAILQ_FIRST(&sd->clients));
 	bury(sd);

@@ -14,6 +14,11 @@
 
 #include "shm/shm.h"
 
+/* Servers must not see this configuration file, nor its directory if that is
+ * one of its own. Before stdiod_main(), which sees to the other directories
+ * of omni2; keeps the pointer. */
+void	stdiod_hide(const char *conf_path);
+
 /* Main loop; listen_fd is the UNIX stream listener made by the master,
  * event_fd the way to the keeper (-1: none) for updates of resources.
  * Returns at SIGTERM when all servers have ended (at most drain_ms). */

@@ -77,6 +77,7 @@ enum dropped { DROPPED_GARBAGE, DROPPED_STRAY, DROPPED_ANSWER,
 struct process {
 	TAILQ_ENTRY(process) link;
 	struct source	in, out, err, report;
+	int		status_fd;	/* child.status */
 	struct server	*server;	/* NULL: gets no new calls any more */
 	int64_t		server_id;
 	uint64_t	client_session;	/* 0: of all */
@@ -136,6 +137,7 @@ struct stdiod {
 	uint64_t	conf;		/* generation that settings are from */
 	struct stdiod_settings settings;
 	struct child_user user;
+	char		*hidden[5];	/* of omni2, from servers; NULL-ended */
 	struct err	user_error;	/* code NONE: user is resolved */
 	int64_t		now_ms;
 	int		event_fd;	/* to the keeper; -1: nobody listens */

@@ -186,4 +186,5 @@ def test_killed_master_takes_all_with_it(_env, it):
     start = time.monotonic()
     g.start()
     check(time.monotonic() - start < 4, "start after SIGKILL is slow")
-    check(it.open().call("perf__echo").is_ok, "after the new start")
+    wait_for(lambda: it.open().call("perf__echo").is_ok, 10,
+             "a call after the new start")

@@ -538,6 +538,12 @@ class Gateway:
             f"ORDER BY node, seq", self.database)
 
     def row_count(self, where="true"):
+        # what was written before is shipped within some tenths of a second
+        try:
+            wait_for(lambda: self.metric("omni2_audit_spool_bytes") == 0, 3,
+                     "the spool")
+        except (AssertionError, OSError):
+            pass                    # the database or the daemon is away
         return int(self.env.pg.scalar(
             f"SELECT count(*) FROM omni2.audit_log WHERE {where}",
             self.database))

@@ -86,8 +86,10 @@ def reference_stdio(env, name="reference_stdio", **more):
 
 def misbehaving_stdio(env, name="odd", log=None, **more):
     args = [os.path.join(env.fakes, "stdio_server.py")]
-    return stdio_server(name, "/usr/bin/python3", *args, *([log] if log else []),
-                        **more)
+    if log:
+        args.append(log)
+        more = {"sandbox": {"writable": [os.path.dirname(log)]}, **more}
+    return stdio_server(name, "/usr/bin/python3", *args, **more)
 
 
 def reference_args(env):

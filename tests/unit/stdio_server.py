@@ -19,6 +19,8 @@ lock = threading.Lock()
 notes = []              # methods of the notifications that came
 asked = []              # answers to our own requests
 held = []               # ids whose answers wait
+declared = []           # capabilities of who initialized us
+levels = []             # of logging/setLevel
 
 
 def put_text(text):
@@ -113,6 +115,11 @@ def later(ident, ms):
 def call(method, ident, params):
     if method == "echo":
         answer(ident, params)
+    elif method == "logging/setLevel":
+        levels.append(params["level"])
+        answer(ident, {})
+    elif method == "who":
+        answer(ident, [os.getpid(), declared, levels])
     elif method == "slow":
         threading.Thread(target=later, args=(ident, params["ms"]),
                          daemon=True).start()
@@ -187,9 +194,12 @@ def begin(method, ident, params):
             answer(ident, {"protocolVersion": MODERN})
         elif MODE != "mute":
             assert params["protocolVersion"] == LEGACY, params
-            assert params["capabilities"] == {}, params
-            answer(ident, {"protocolVersion": LEGACY, "capabilities": {},
+            declared.append(params["capabilities"])
+            answer(ident, {"protocolVersion": LEGACY, "capabilities":
+                           {"logging": {}} if MODE == "logs" else {},
                            "serverInfo": {"name": MODE, "version": "1"}})
+            if MODE == "early":     # asks before there is any call
+                put({"jsonrpc": "2.0", "id": "e-1", "method": "roots/list"})
         return True
     if method == "server/discover":
         if MODE == "refuses":

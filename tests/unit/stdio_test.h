@@ -49,7 +49,7 @@ struct test_server {
 	int64_t		id;
 	const char	*name, *command, *args[6], *env[6], *cwd;
 	int64_t		timeout_ms;
-	bool		disabled, is_http;
+	bool		disabled, is_http, sandbox;
 };
 
 struct reply {
@@ -102,6 +102,7 @@ publish_policy(const struct test_server *t, size_t n)
 		s->transport = t[i].is_http ? TRANSPORT_HTTP : TRANSPORT_STDIO;
 		s->enabled = !t[i].disabled;
 		s->timeout_ms = t[i].timeout_ms;
+		s->sandbox = t[i].sandbox;
 		put_string(&s->command, t[i].command);
 		put_string(&s->cwd, t[i].cwd != NULL ? t[i].cwd : "");
 		for (k = 0; k < 6 && t[i].args[k] != NULL; k++)
@@ -184,6 +185,8 @@ test_shm_create(void)
 
 /* ---- client ---- */
 
+static uint64_t frame_session;		/* of all frames sent; 0: none */
+
 static inline int
 client_connect(void)
 {
@@ -201,7 +204,8 @@ frame_put(int fd, uint16_t type, uint64_t id, int64_t server, const char *body,
 {
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = type, .id = id,
-		.server_id = server, .size = (uint32_t)n,
+		.server_id = server, .client_session = frame_session,
+		.size = (uint32_t)n,
 	};
 
 	assert_int_equal(fdio_write_all(fd, &f, sizeof(f)), 0);
