@@ -140,8 +140,9 @@ class Place:
                 [self.env.omni2d, "-c", self.conf], stdin=subprocess.DEVNULL,
                 stdout=out, stderr=out, cwd="/",
                 env=self.env.clean_environment(), start_new_session=True)
+        self.env.helpers.append(self)
         wait_for(lambda: self.status() == 200 or
-                 self.process.poll() is not None, 20, "omni2d is ready")
+                 self.process.poll() is not None, 60, "omni2d is ready")
         check(self.process.poll() is None,
               lambda: open(os.path.join(self.dir, "log"),
                            encoding="utf-8").read())
@@ -153,8 +154,10 @@ class Place:
             return 0
 
     def stop(self):
-        self.process.terminate()
-        same(self.process.wait(40), 0, "exit status of omni2d")
+        """Also at the end of the file, if a test did not get that far."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            same(self.process.wait(40), 0, "exit status of omni2d")
 
 
 def drop_database(it):
@@ -410,6 +413,7 @@ def test_with_systemd(env, it):
 def findings(g, want):
     done = g.ctl_run("doctor", output="json")
     same(done.returncode, want, f"doctor: {done.stdout}{done.stderr}")
+    check(done.stdout, lambda: f"doctor: {done.stderr}")
     out = json.loads(done.stdout)
     same(out["failures"] > 0, want == 1, out)
     return {(f["check"], f["state"]): f for f in out["findings"]}
