@@ -154,7 +154,6 @@ class Env:
         self.python = os.path.join(cache, "venv", "bin", "python3")
         self.omni2d = os.path.join(prefix, "sbin", "omni2d")
         self.omni2ctl = os.path.join(prefix, "bin", "omni2ctl")
-        self.upstream = os.path.join(build, "tests", "perf", "upstream")
         self.is_root = os.geteuid() == 0
         self.uid = pwd.getpwnam(user).pw_uid
         self.gid = pwd.getpwnam(user).pw_gid
@@ -163,6 +162,10 @@ class Env:
         self.n = 0
         self.gateways, self.helpers = [], []
         self.pg = Postgres(self, self.make_dir("pg"))
+        # The tree itself may be closed to the user that servers run as.
+        self.upstream = os.path.join(self.dir, "upstream")
+        shutil.copy(os.path.join(build, "tests", "perf", "upstream"),
+                    self.upstream)
         self.fakes = os.path.join(self.dir, "fakes")
         shutil.copytree(os.path.join(HERE, "fakes"), self.fakes)
         self.conformance = os.path.join(self.dir, "conformance")
@@ -306,7 +309,6 @@ class Helper:
 
 class CUpstream:
     def __init__(self, env, options):
-        check(os.access(env.upstream, os.X_OK), f"{env.upstream} is not built")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/mcp"
         self.helper = env.helper(
