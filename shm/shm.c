@@ -36,7 +36,7 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
-#define SLOTS_MAX	4096u	/* fits the owner words and call numbers */
+#define SLOTS_MAX	8192u	/* fits the owner words and call numbers */
 #define SNAPSHOT_MAX	(UINT64_C(1) << 40)
 
 enum { OBSERVABLE, PRIVATE };
@@ -362,6 +362,12 @@ shm_destroy(struct shm *shm)
 void
 shm_protect(struct shm *shm, enum shm_kind kind, uint32_t slot)
 {
+	shm_protect_row(shm, kind, slot, 1);
+}
+
+void
+shm_protect_row(struct shm *shm, enum shm_kind kind, uint32_t slot, uint32_t n)
+{
 	for (int z = 0; z < ZONE_COUNT; z++) {
 		if ((zones[z].writers & 1u << kind) != 0)
 			continue;
@@ -373,10 +379,12 @@ shm_protect(struct shm *shm, enum shm_kind kind, uint32_t slot)
 	if (slot != UINT32_MAX) {
 		size_t page = page_size();
 		size_t offset = (size_t)slot * SHM_SLOT_SIZE / page * page;
+		size_t end = (size_t)(slot + n) * SHM_SLOT_SIZE;
 
-		ASSERT_ALWAYS(slot < shm->sizes.slots);
-		if (mprotect((char *)shm->zone[ZONE_SLOTS] + offset, page,
-		    PROT_READ | PROT_WRITE) < 0)
+		ASSERT_ALWAYS(slot + n <= shm->sizes.slots);
+		end = (end + page - 1) / page * page;
+		if (mprotect((char *)shm->zone[ZONE_SLOTS] + offset,
+		    end - offset, PROT_READ | PROT_WRITE) < 0)
 			die_sys("open slot %u", slot);
 	}
 }

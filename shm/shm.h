@@ -48,6 +48,8 @@ void	shm_destroy(struct shm *);
 /* After fork: remembers the own slot and makes every zone read-only that kind
  * may not write (own slot page stays writable). Dies on failure. */
 void	shm_protect(struct shm *, enum shm_kind, uint32_t slot);
+/* The same for a child with n slots in a row. */
+void	shm_protect_row(struct shm *, enum shm_kind, uint32_t slot, uint32_t n);
 const char *shm_zone_name(enum shm_zone);
 const char *shm_zone_doc(enum shm_zone);
 

@@ -21,29 +21,46 @@
 _Static_assert(offsetof(struct shm_slot, request) % 8 == 0 &&
     sizeof(struct shm_request) % 8 == 0, "the request goes word by word");
 
-uint32_t
-slot_take(struct shm *shm, enum shm_kind kind)
+static bool
+is_free(const struct shm_slot *s)
 {
-	uint32_t first = shm_kind_first(kind);
+	return atomic_load_explicit(&s->pid, memory_order_relaxed) == 0 &&
+	    atomic_load_explicit(&s->state, memory_order_relaxed) == SLOT_FREE;
+}
+
+static void
+begin(struct shm_slot *s, enum shm_kind kind)
+{
+	atomic_store_explicit(&s->kind, kind, memory_order_relaxed);
+	atomic_fetch_add_explicit(&s->spawn, 1, memory_order_relaxed);
+	atomic_store_explicit(&s->served, 0, memory_order_relaxed);
+	atomic_store_explicit(&s->since_ms, clock_mono_ms(),
+	    memory_order_relaxed);
+	atomic_store_explicit(&s->state, SLOT_STARTING, memory_order_release);
+}
+
+uint32_t
+slot_take_row(struct shm *shm, enum shm_kind kind, uint32_t n)
+{
+	uint32_t first = shm_kind_first(kind), i, k;
 	uint32_t end = first + shm_kind_slots(shm, kind);
 
-	for (uint32_t i = first; i < end; i++) {
-		struct shm_slot *s = shm_slot(shm, i);
-
-		if (atomic_load_explicit(&s->pid, memory_order_relaxed) != 0 ||
-		    atomic_load_explicit(&s->state, memory_order_relaxed) !=
-		    SLOT_FREE)
+	for (i = first; i + n <= end; i += n) {
+		for (k = 0; k < n && is_free(shm_slot(shm, i + k)); k++)
+			;
+		if (k < n)
 			continue;
-		atomic_store_explicit(&s->kind, kind, memory_order_relaxed);
-		atomic_fetch_add_explicit(&s->spawn, 1, memory_order_relaxed);
-		atomic_store_explicit(&s->served, 0, memory_order_relaxed);
-		atomic_store_explicit(&s->since_ms, clock_mono_ms(),
-		    memory_order_relaxed);
-		atomic_store_explicit(&s->state, SLOT_STARTING,
-		    memory_order_release);
+		for (k = 0; k < n; k++)
+			begin(shm_slot(shm, i + k), kind);
 		return i;
 	}
 	return UINT32_MAX;
+}
+
+uint32_t
+slot_take(struct shm *shm, enum shm_kind kind)
+{
+	return slot_take_row(shm, kind, 1);
 }
 
 void

@@ -8,6 +8,9 @@
 
 /* Master: takes a free slot of the kind before fork; UINT32_MAX if none. */
 uint32_t slot_take(struct shm *, enum shm_kind);
+/* The same for a child that serves several requests at once: n slots in a
+ * row, at a multiple of n behind the kind's first. */
+uint32_t slot_take_row(struct shm *, enum shm_kind, uint32_t n);
 void	slot_started(struct shm *, uint32_t slot, int32_t pid);	/* master */
 /* Master, after waitpid: folds counters into the totals, clears pins, sweeps
  * the perm and sess zones, frees the slot. *request gets the call that was

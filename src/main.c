@@ -184,7 +184,8 @@ make_shm(void)
 {
 	struct shm_sizes sz = {
 		.slots = shm_kind_first(KIND_WORKER) +
-		    (uint32_t)proc.conf.max_workers,
+		    (uint32_t)(proc.conf.max_workers *
+		    proc.conf.worker_requests),
 		.perm_entries = 1u << 16,
 		.rate_principals = (uint32_t)proc.conf.rate_principals,
 		.connections = (uint32_t)proc.conf.connections_max,

@@ -6,14 +6,12 @@
 #include "audit/emit.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <poll.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "base/fiber.h"
 
 #define JSON_MAX	(4u << 20)
 #define PARTS_MAX	1024
@@ -86,7 +84,6 @@ wait_ack(const struct audit_emitter *em, uint64_t seq, int64_t deadline_ms,
     struct err *e)
 {
 	_Atomic uint64_t *word = &shm_ack_word(em->shm, em->slot)->v;
-	struct timespec ts;
 	int64_t left_ms;
 	uint64_t seen;
 
@@ -100,11 +97,7 @@ wait_ack(const struct audit_emitter *em, uint64_t seq, int64_t deadline_ms,
 			    "the audit journal did not confirm in time");
 		if (left_ms > ACK_SLICE_MS)
 			left_ms = ACK_SLICE_MS;
-		ts = (struct timespec){ 0, (long)left_ms * 1000000 };
-		/* The low half: first in memory (little-endian) or last. */
-		(void)syscall(SYS_futex, (uintptr_t)word +
-		    (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0),
-		    FUTEX_WAIT, (uint32_t)seen, &ts, NULL, 0);
+		fiber_wait_word(word, seen, (int)left_ms);
 	}
 }
 

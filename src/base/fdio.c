@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 
 /* More descriptors than ours in one message are seen and closed. */
 #define FDS_MAX	8
@@ -121,7 +122,7 @@ fdio_wait(int fd, short events, int64_t deadline_ms)
 			if (left > INT_MAX)
 				left = INT_MAX;
 		}
-		rv = poll(&pfd, 1, (int)left);
+		rv = fiber_poll(&pfd, 1, (int)left);
 	} while (rv == 0 && left != 0);
 	return rv > 0 ? 1 : rv;
 }

@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/clock.c %D%/clock.h \
 	%D%/err.c %D%/err.def %D%/err.h \
 	%D%/fdio.c %D%/fdio.h \
+	%D%/fiber.c %D%/fiber.h \
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/json_read.c %D%/json_read.h \

@@ -17,6 +17,7 @@
 #include "base/num.h"
 
 #define TOKEN_SECRET_MIN	32
+#define WORKER_REQUESTS_MAX 8000	/* slots in shared memory */
 
 typedef int check_fn(const char *, char *, size_t);
 
@@ -273,6 +274,31 @@ check_order(struct bind *b, const char *low_key, int64_t low,
 		    (long long)high);
 }
 
+static void
+check_workers(struct bind *b, const struct conf *c)
+{
+	int64_t all = c->max_workers * c->worker_requests;
+	const char *key = "server.workers.max";
+	const struct yaml_node *node = bind_given(b, key);
+
+	if (node == NULL)
+		node = bind_given(b, key = "server.workers.requests");
+	if (node == NULL)
+		node = bind_given(b, key = "server.workers.max_spare");
+	if (node == NULL)
+		return;
+	if (all < c->max_spare)
+		bind_error(b, node, key, "%lld workers with %lld requests each "
+		    "are less than server.workers.max_spare, which is %lld",
+		    (long long)c->max_workers, (long long)c->worker_requests,
+		    (long long)c->max_spare);
+	if (all > WORKER_REQUESTS_MAX)
+		bind_error(b, node, key, "%lld workers with %lld requests each "
+		    "are more than %d requests in all",
+		    (long long)c->max_workers, (long long)c->worker_requests,
+		    WORKER_REQUESTS_MAX);
+}
+
 void
 check_settings(struct bind *b)
 {
@@ -281,8 +307,7 @@ check_settings(struct bind *b)
 
 	check_order(b, "server.workers.min_spare", c->min_spare,
 	    "server.workers.max_spare", c->max_spare);
-	check_order(b, "server.workers.max_spare", c->max_spare,
-	    "server.workers.max", c->max_workers);
+	check_workers(b, c);
 	if (node != NULL && node->kind == YAML_TREE_LIST && node->n == 0)
 		bind_error(b, node, "server.listen",
 		    "needs at least one address");

@@ -33,7 +33,6 @@
 #define TAG_WORK	0xfffffffdu
 #define TAG_CONTROL	0xfffffffcu
 #define TAG_LISTEN	0xfff00000u	/* + number */
-#define HOLD_MS		100
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
 
 static volatile sig_atomic_t stop;
@@ -355,18 +354,6 @@ readable(struct keeper *k, uint32_t i, int64_t now)
 	look(k, i, now);
 }
 
-static void
-set_socket_times(int fd)
-{
-	struct timeval tv = { 0, HOLD_MS * 1000 };
-
-	/* for workers, who block in recv; the keeper never does */
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
-	tv.tv_sec = 1;
-	tv.tv_usec = 0;
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
-}
-
 static uint32_t
 admit(struct keeper *k, int fd, const char *peer, int64_t now)
 {
@@ -442,7 +429,6 @@ accept_some(struct keeper *k, int listener, int64_t now)
 			continue;
 		}
 		sock_addr_text((struct sockaddr *)&ss, peer, sizeof(peer));
-		set_socket_times(fd);
 		shm_count_in(shm_self(k->shm), C_CONNECTIONS, 1);
 		if (admit(k, fd, peer, now) == NONE)
 			close(fd);

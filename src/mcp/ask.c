@@ -62,7 +62,7 @@ ask_push(struct forward *f, struct span method, struct span params,
 	if (f->n_questions == QUESTIONS_MAX)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" asks more than %d "
 		    "questions at once", f->target.name, QUESTIONS_MAX);
-	fd = mailbox_open(m->conf.run_dir, m->shm->slot, e);
+	fd = mailbox_open(&m->mailbox, m->conf.run_dir, m->shm->slot, e);
 	if (fd < 0)
 		return -1;
 	q = &f->q[f->n_questions++];
@@ -126,7 +126,7 @@ ask_on_mail(void *arg, struct err *e)
 	struct question *q = NULL;
 	struct buf body;
 	struct mail m;
-	int fd = mailbox_accept(clock_mono_ms());
+	int fd = mailbox_accept(f->c->mcp->mailbox, clock_mono_ms());
 
 	if (fd < 0)
 		return 0;

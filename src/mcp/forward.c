@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "shm/health.h"
@@ -40,14 +41,6 @@ slot_fill(struct forward *f)
 	slot_request_set(c->mcp->shm, &r);
 }
 
-static void
-pause_ms(int64_t ms)
-{
-	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
 /* Only what certainly was not executed is tried again. */
 static int
 call_with_retry(struct forward *f, struct err *e)
@@ -66,7 +59,7 @@ call_with_retry(struct forward *f, struct err *e)
 			return rc;
 		log_info("server \"%s\": attempt %u of %u failed: %s",
 		    f->target.name, attempt, f->max_attempts, e->text);
-		pause_ms(f->retry_delay_ms);
+		fiber_sleep((int)f->retry_delay_ms);
 	}
 }
 

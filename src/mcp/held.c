@@ -81,7 +81,7 @@ wait_retry(struct forward *f, struct buf *body, struct err *e)
 	while (clock_mono_ms() < deadline) {
 		if (atomic_load(&shm_ctl(m->shm)->draining) != 0)
 			return err_set(e, ERR_UNAVAILABLE, "shutting down");
-		fd = mailbox_accept(clock_mono_ms() + 1000);
+		fd = mailbox_accept(m->mailbox, clock_mono_ms() + 1000);
 		if (fd < 0)
 			continue;
 		if (mailbox_recv(fd, &mail, body, clock_mono_ms() + 2000) == 1 &&
@@ -137,7 +137,7 @@ held_ask(struct forward *f, struct span method, struct span params,
 	if (f->next_number > ROUNDS_MAX)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" asks more than %d "
 		    "questions in one call", f->target.name, ROUNDS_MAX);
-	if (mailbox_open(m->conf.run_dir, m->shm->slot, e) < 0)
+	if (mailbox_open(&m->mailbox, m->conf.run_dir, m->shm->slot, e) < 0)
 		return -1;
 	result = ask_result(f, &q, method, params);
 	if (!f->held) {

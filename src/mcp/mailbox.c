@@ -15,8 +15,7 @@
 #include "net/sock.h"
 
 #define MAIL_MAGIC	0x6f326d6cu
-
-static int listener = -1;
+#define REST_MS	5000	/* for what is under way */
 
 static void
 path_of(char *out, size_t size, const char *run_dir, uint32_t slot)
@@ -25,15 +24,15 @@ path_of(char *out, size_t size, const char *run_dir, uint32_t slot)
 }
 
 int
-mailbox_open(const char *run_dir, uint32_t slot, struct err *e)
+mailbox_open(int *listener, const char *run_dir, uint32_t slot, struct err *e)
 {
 	char path[300];
 
-	if (listener >= 0)
-		return listener;
+	if (*listener >= 0)
+		return *listener;
 	path_of(path, sizeof(path), run_dir, slot);
-	listener = sock_listen_unix(path, SOCK_STREAM, 0600, e);
-	return listener;
+	*listener = sock_listen_unix(path, SOCK_STREAM, 0600, e);
+	return *listener;
 }
 
 int
@@ -46,7 +45,7 @@ mailbox_connect(const char *run_dir, uint32_t slot, struct err *e)
 }
 
 int
-mailbox_accept(int64_t deadline_ms)
+mailbox_accept(int listener, int64_t deadline_ms)
 {
 	int fd;
 
@@ -63,16 +62,37 @@ mailbox_accept(int64_t deadline_ms)
 	}
 }
 
+/* The reader may be another fiber of this process: never blocks. */
+static int
+write_exactly(int fd, const char *p, size_t n)
+{
+	int64_t deadline = clock_mono_ms() + REST_MS;
+
+	while (n > 0) {
+		ssize_t sent = send(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (sent > 0) {
+			p += sent;
+			n -= (size_t)sent;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+			return -1;
+		if (fdio_wait(fd, POLLOUT, deadline) == 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 mailbox_send(int fd, enum mail_type type, uint64_t call, uint64_t number,
     struct span body)
 {
 	struct mail m = { MAIL_MAGIC, type, call, number, body.n };
 
-	/* SIGPIPE is ignored in every process of omni2d */
-	if (fdio_write_all(fd, &m, sizeof(m)) < 0)
+	if (write_exactly(fd, (const char *)&m, sizeof(m)) < 0)
 		return -1;
-	return body.n == 0 ? 0 : fdio_write_all(fd, body.p, body.n);
+	return write_exactly(fd, body.p, body.n);
 }
 
 static int
@@ -110,7 +130,7 @@ mailbox_recv(int fd, struct mail *m, struct buf *body, int64_t deadline_ms)
 	if (buf_reserve(body, m->size) < 0)
 		return 0;
 	/* the rest is under way: a short time is enough */
-	rc = read_exactly(fd, body->p, m->size, clock_mono_ms() + 5000);
+	rc = read_exactly(fd, body->p, m->size, clock_mono_ms() + REST_MS);
 	if (rc == 1)
 		body->n = m->size;
 	return rc == 1 ? 1 : 0;

@@ -38,12 +38,13 @@ struct mail {
 
 #define MAIL_BODY_MAX	(64u << 20)
 
-/* The own listener, opened at first use; -1 with err. */
-int	mailbox_open(const char *run_dir, uint32_t slot, struct err *);
+/* The own listener, opened at first use (*listener -1); -1 with err. */
+int	mailbox_open(int *listener, const char *run_dir, uint32_t slot,
+	    struct err *);
 /* Connects to another's. */
 int	mailbox_connect(const char *run_dir, uint32_t slot, struct err *);
 /* Waits for and accepts one conversation; -1 if none came by the deadline. */
-int	mailbox_accept(int64_t deadline_ms);
+int	mailbox_accept(int listener, int64_t deadline_ms);
 int	mailbox_send(int fd, enum mail_type, uint64_t call, uint64_t number,
 	    struct span body);
 /* Reads a frame; body replaced. 1, 0 closed or damaged, -1 deadline. */

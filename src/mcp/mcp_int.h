@@ -36,6 +36,7 @@ struct visible {
 
 struct mcp {
 	struct shm	*shm;
+	int		 mailbox;	/* listener (mailbox.h); -1: none */
 	struct upstream_pool *pool;
 	struct audit_emitter audit;
 	struct arena	*mem;

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "mcp/spool.h"
 #include "net/sse.h"
 
@@ -35,7 +36,6 @@ follow(struct mcp_call *c, struct spool *s, struct span first_id,
     uint32_t after)
 {
 	int64_t until = clock_mono_ms() + c->mcp->conf.input_timeout_ms;
-	struct timespec nap = { 0, 20000000 };
 	const char *dash = memrchr(first_id.p, '-', first_id.n);
 	struct buf *data = &c->mcp->response;
 	uint32_t seq;
@@ -47,7 +47,7 @@ follow(struct mcp_call *c, struct spool *s, struct span first_id,
 			if (clock_mono_ms() >= until ||
 			    client_left(c->http->client_fd))
 				return;
-			nanosleep(&nap, NULL);
+			fiber_sleep(20);
 			continue;
 		}
 		snprintf(id, sizeof(id), "%.*s-%x",

@@ -37,6 +37,7 @@ mcp_new(struct shm *shm, int audit_fd, const char *stdio_socket)
 	struct mcp *m = xcalloc(1, sizeof(*m));
 
 	m->shm = shm;
+	m->mailbox = -1;
 	m->mem = arena_new(32 * 1024);
 	m->pool = upstream_pool_new(shm, stdio_socket);
 	audit_emitter_init(&m->audit, shm, audit_fd, shm->slot);
@@ -56,6 +57,8 @@ mcp_free(struct mcp **mp)
 	if (m == NULL)
 		return;
 	upstream_pool_free(&m->pool);
+	if (m->mailbox >= 0)
+		close(m->mailbox);
 	arena_free(&m->mem);
 	buf_free(&m->params);
 	buf_free(&m->response);

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "base/hash.h"
 #include "net/sse.h"
 #include "shm/client.h"
@@ -106,7 +107,6 @@ static int
 claim_standalone(struct mcp_call *c, const struct stream_info *s,
     struct err *e)
 {
-	const struct timespec nap = { 0, 5 * 1000000 };
 	int64_t until = clock_mono_ms() + CONFLICT_MS;
 	struct shm *shm = c->mcp->shm;
 	struct shm_sub mark;
@@ -126,7 +126,7 @@ claim_standalone(struct mcp_call *c, const struct stream_info *s,
 		if (clock_mono_ms() >= until)
 			return err_set(e, ERR_CONFLICT, "Conflict: this "
 			    "session has an event stream already");
-		nanosleep(&nap, NULL);
+		fiber_sleep(5);
 	}
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 
 #define HEAD_ROOM	4096
 
@@ -85,12 +86,13 @@ send_all(struct http_reply *r, struct iovec *iov, size_t n)
 
 	r->sent = true;
 	while (m.msg_iovlen > 0) {
-		ssize_t k = sendmsg(r->fd, &m, MSG_NOSIGNAL);
+		ssize_t k = sendmsg(r->fd, &m, MSG_DONTWAIT |
+		    MSG_NOSIGNAL);
 
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-			int rc = poll(&p, 1, (int)r->write_timeout_ms);
+			int rc = fiber_poll(&p, 1, (int)r->write_timeout_ms);
 
 			if (rc > 0 || (rc < 0 && errno == EINTR))
 				continue;

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/num.h"
+#include "net/resolve.h"
 
 static int
 bad_addr(struct err *e, const char *text, const char *why)
@@ -137,12 +138,27 @@ is_any6(const struct sock_addr *a)
 	    IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
 }
 
+static const char *
+way_out(int error)
+{
+	switch (error) {
+	case EADDRINUSE:
+		return "; \"ss -ltnp\" shows which program has it";
+	case EADDRNOTAVAIL:
+		return "; no interface of this machine has that address";
+	case EACCES:
+		return "; be root, or let systemd open it (omni2.socket)";
+	default:
+		return "";
+	}
+}
+
 int
 sock_listen(const struct sock_addr *a, int backlog, struct err *e)
 {
 	struct sock_addr any4;
 	char text[INET6_ADDRSTRLEN];
-	int fd;
+	int fd, error;
 
 	if (a->ss.ss_family == AF_UNIX)
 		return sock_listen_unix(
@@ -159,10 +175,11 @@ sock_listen(const struct sock_addr *a, int backlog, struct err *e)
 	}
 	if (fd >= 0)
 		return fd;
+	error = errno;
 	sock_addr_text(sa(a), text, sizeof(text));
-	return err_set(e, ERR_INTERNAL, "listen on %s port %u: %s", text,
+	return err_set(e, ERR_INTERNAL, "listen on %s port %u: %s%s", text,
 	    ntohs(((const struct sockaddr_in *)&a->ss)->sin_port),
-	    strerror(errno));
+	    strerror(error), way_out(error));
 }
 
 /*
@@ -325,7 +342,7 @@ int
 sock_connect_tcp(struct span host, uint16_t port, int64_t deadline_ms,
     struct err *e)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
+	struct addrinfo *list;
 	char name[256], service[8];
 	int fd, rv;
 
@@ -333,8 +350,7 @@ sock_connect_tcp(struct span host, uint16_t port, int64_t deadline_ms,
 	    !span_copy(name, sizeof(name), host))
 		return err_set(e, ERR_UPSTREAM, "bad host name");
 	snprintf(service, sizeof(service), "%u", port);
-	hints.ai_flags = AI_NUMERICSERV;
-	if ((rv = getaddrinfo(name, service, &hints, &list)) != 0)
+	if ((rv = resolve(name, service, deadline_ms, &list)) != 0)
 		return err_set(e, ERR_UPSTREAM, "resolve %s: %s", name,
 		    gai_strerror(rv));
 	fd = connect_any(list, deadline_ms);

@@ -10,9 +10,12 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "net/http_body.h"
 
-#define IN_MIN	(64u * 1024)
+#define IN_MIN	(16u * 1024)
+#define HOLD_MS	100	/* for the next request of a quiet connection */
+#define WAIT_MS	100	/* between looks at the deadline */
 
 static void
 make_room(struct conn *c, size_t more)
@@ -58,7 +61,8 @@ static int
 read_more(struct conn *c, int64_t deadline_ms)
 {
 	for (;;) {
-		ssize_t got = recv(c->fd, c->in + c->n, c->cap - c->n, 0);
+		ssize_t got = fiber_recv(c->fd, c->in + c->n, c->cap - c->n,
+		    WAIT_MS);
 
 		if (got > 0) {
 			c->n += (size_t)got;
@@ -81,7 +85,7 @@ conn_hold(struct conn *c)
 	if (c->start == c->n)
 		c->start = c->n = 0;
 	make_room(c, 4096);
-	got = recv(c->fd, c->in + c->n, c->cap - c->n, 0);
+	got = fiber_recv(c->fd, c->in + c->n, c->cap - c->n, HOLD_MS);
 	if (got > 0) {
 		c->n += (size_t)got;
 		return 1;
@@ -154,7 +158,8 @@ say_continue(struct conn *c, const struct http_head *h)
 	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 	if (h->expect_continue)
-		(void)!send(c->fd, line, sizeof(line) - 1, MSG_NOSIGNAL);
+		(void)!send(c->fd, line, sizeof(line) - 1,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static int

@@ -2,9 +2,8 @@
  * conn -- a client connection while a worker serves it: buffered reading of
  * one request after another.
  *
- * The descriptor is the worker's duplicate; the keeper has its own. It blocks
- * with a short receive time-out (the keeper set it), so every wait here looks
- * at its deadline at least ten times a second.
+ * The descriptor is the worker's duplicate; the keeper has its own. Waiting
+ * lets other fibers of the worker run.
  */
 #ifndef OMNI2_PROC_CONN_H
 #define OMNI2_PROC_CONN_H

@@ -1,5 +1,5 @@
 noinst_LIBRARIES += %D%/libproc.a
-%C%_libproc_a_SOURCES = %D%/proc.h %D%/conn.h %D%/conn.c %D%/worker.c \
+%C%_libproc_a_SOURCES = %D%/proc.h %D%/conn.h %D%/conn.c %D%/place.c %D%/place.h %D%/worker.c \
 	%D%/secret.h %D%/secret.c %D%/loader.c %D%/probe.h %D%/probe.c \
 	%D%/listener.h %D%/listener.c \
 	%D%/poller.c %D%/master.h %D%/master.c %D%/master_spawn.c \

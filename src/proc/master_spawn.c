@@ -29,6 +29,13 @@
 #define QUICK_MS	1000	/* a life shorter than this is a failed start */
 #define GROW_MAX	128	/* workers started at once */
 
+/* How many slots a child of the kind has: a worker one for each request. */
+static uint32_t
+proc_row(const struct proc *p, enum shm_kind kind)
+{
+	return kind == KIND_WORKER ? (uint32_t)p->conf.worker_requests : 1;
+}
+
 void
 proc_child_start(struct proc *p, enum shm_kind kind, uint32_t slot,
     int master_pid)
@@ -62,7 +69,7 @@ proc_child_start(struct proc *p, enum shm_kind kind, uint32_t slot,
 	log_init(xstrdup(title));
 	snprintf(title, sizeof(title), "omni2:%s", shm_kind_name(kind));
 	prctl(PR_SET_NAME, title);
-	shm_protect(&p->shm, kind, slot);
+	shm_protect_row(&p->shm, kind, slot, proc_row(p, kind));
 }
 
 static int
@@ -140,7 +147,8 @@ pid_t
 master_spawn(struct master *m, enum shm_kind kind)
 {
 	pid_t pid, self = getpid();
-	uint32_t slot = slot_take(m->shm, kind);
+	uint32_t row = proc_row(m->proc, kind), i;
+	uint32_t slot = slot_take_row(m->shm, kind, row);
 
 	if (slot == UINT32_MAX)
 		return -1;
@@ -149,7 +157,8 @@ master_spawn(struct master *m, enum shm_kind kind)
 	pid = fork();
 	if (pid < 0) {
 		log_error("fork: %s", strerror(errno));
-		slot_reap(m->shm, slot, &(struct shm_request){ 0 });
+		for (i = slot; i < slot + row; i++)
+			slot_reap(m->shm, i, &(struct shm_request){ 0 });
 		return -1;
 	}
 	if (pid == 0) {
@@ -160,7 +169,8 @@ master_spawn(struct master *m, enum shm_kind kind)
 	}
 	m->child[slot] = (struct child){ .pid = pid, .kind = kind,
 	    .started_ms = clock_mono_ms() };
-	slot_started(m->shm, slot, pid);
+	for (i = slot; i < slot + row; i++)
+		slot_started(m->shm, i, pid);
 	return pid;
 }
 
@@ -268,25 +278,37 @@ note_death(struct master *m, enum shm_kind kind, int status, int64_t life_ms,
 	}
 }
 
+/* What the dead one held in this slot. */
 static void
-child_died(struct master *m, uint32_t slot, int status)
+take_back(struct master *m, uint32_t slot, bool was_free)
 {
-	enum shm_kind kind = m->child[slot].kind;
-	int64_t life = clock_mono_ms() - m->child[slot].started_ms;
-	uint32_t state = atomic_load(&shm_slot(m->shm, slot)->state);
 	struct shm_request request = { 0 };
 	uint64_t connection;
 
-	m->child[slot].pid = 0;
-	if (kind == KIND_WORKER && state == SLOT_IDLE &&
-	    !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
+	if (was_free)
 		atomic_fetch_sub(&shm_queue(m->shm)->idle, 1);
 	connection = slot_reap(m->shm, slot, &request);
 	if (connection != 0)
 		tell_keeper_dead(m, connection);
 	if (request.call != 0)
 		record_aborted(m, &request);
-	note_death(m, kind, status, life, state != SLOT_STARTING);
+}
+
+static void
+child_died(struct master *m, uint32_t slot, int status)
+{
+	enum shm_kind kind = m->child[slot].kind;
+	int64_t life = clock_mono_ms() - m->child[slot].started_ms;
+	bool began = atomic_load(&shm_slot(m->shm, slot)->state) !=
+	    SLOT_STARTING;
+	uint32_t i;
+
+	m->child[slot].pid = 0;
+	/* One that ends by itself leaves every place as not idle. */
+	for (i = slot; i < slot + proc_row(m->proc, kind); i++)
+		take_back(m, i, kind == KIND_WORKER &&
+		    atomic_load(&shm_slot(m->shm, i)->state) == SLOT_IDLE);
+	note_death(m, kind, status, life, began);
 	if (kind == KIND_LOADER)
 		master_loader_died(m, WIFEXITED(status) &&
 		    WEXITSTATUS(status) == 0);
@@ -329,19 +351,26 @@ master_reap(struct master *m)
 static bool
 is_stuck(struct master *m, uint32_t slot, int64_t now, int64_t watchdog_ms)
 {
-	const struct shm_slot *s = shm_slot(m->shm, slot);
-	uint32_t state = atomic_load(&s->state);
-	int64_t since = atomic_load(&s->since_ms);
+	enum shm_kind kind = m->child[slot].kind;
+	uint32_t i, n = proc_row(m->proc, kind);
 
 	if (m->child[slot].stopped_ms != 0 &&
 	    now - m->child[slot].stopped_ms > 5000)
 		return true;
-	if (m->child[slot].kind != KIND_WORKER &&
-	    m->child[slot].kind != KIND_CONTROL)
+	if (kind != KIND_WORKER && kind != KIND_CONTROL)
 		return false;
 	/* written by the child: believed only as far as killing that child */
-	return (state == SLOT_READING || state == SLOT_CALLING ||
-	    state == SLOT_WRITING) && since > 0 && now - since > watchdog_ms;
+	for (i = slot; i < slot + n; i++) {
+		const struct shm_slot *s = shm_slot(m->shm, i);
+		uint32_t state = atomic_load(&s->state);
+		int64_t since = atomic_load(&s->since_ms);
+
+		if ((state == SLOT_READING || state == SLOT_CALLING ||
+		    state == SLOT_WRITING) && since > 0 &&
+		    now - since > watchdog_ms)
+			return true;
+	}
+	return false;
 }
 
 void
@@ -364,31 +393,45 @@ master_check_stuck(struct master *m)
 /* ---- numbers ---------------------------------------------------------------------- */
 
 struct census {
-	unsigned	total, idle, starting;
+	unsigned	total;		/* workers */
+	unsigned	idle, starting;	/* requests they could serve, too */
+	unsigned	quiet;		/* workers with nothing to do */
 };
 
 static struct census
 count_workers(const struct master *m)
 {
-	uint32_t first = shm_kind_first(KIND_WORKER), i;
-	struct census c = { 0, 0, 0 };
+	uint32_t i, k, row = proc_row(m->proc, KIND_WORKER);
+	struct census c = { 0, 0, 0, 0 };
 
-	for (i = first; i < m->shm->sizes.slots; i++) {
-		uint32_t state;
+	for (i = shm_kind_first(KIND_WORKER); i < m->shm->sizes.slots;
+	    i += row) {
+		unsigned idle = 0;
 
 		if (m->child[i].pid == 0)
 			continue;
-		state = atomic_load(&shm_slot(m->shm, i)->state);
+		for (k = i; k < i + row; k++) {
+			uint32_t state = atomic_load(&shm_slot(m->shm,
+			    k)->state);
+
+			idle += state == SLOT_IDLE;
+			c.starting += state == SLOT_STARTING;
+		}
 		c.total++;
-		c.idle += state == SLOT_IDLE;
-		c.starting += state == SLOT_STARTING;
+		c.idle += idle;
+		c.quiet += idle == row;
 	}
 	return c;
 }
 
+/* Room for so many more requests. */
+
 static void
-spawn_workers(struct master *m, unsigned n)
+spawn_workers(struct master *m, unsigned requests)
 {
+	uint32_t row = proc_row(m->proc, KIND_WORKER);
+	unsigned n = (requests + row - 1) / row;
+
 	if (clock_mono_ms() < m->throttle[KIND_WORKER].not_before_ms)
 		return;
 	if (n > GROW_MAX)
@@ -406,28 +449,54 @@ waiting(const struct master *m)
 	return handed > taken ? handed - taken : 0;
 }
 
+/* As many as there are processors, at least. */
+static unsigned
+workers_floor(const struct master *m)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (n < 1)
+		n = 1;
+	return n < m->proc->conf.max_workers ? (unsigned)n :
+	    (unsigned)m->proc->conf.max_workers;
+}
+
 void
 master_grow(struct master *m)
 {
 	struct census c = count_workers(m);
-	uint64_t need = waiting(m) + 4;
+	uint64_t need = waiting(m) + (uint64_t)m->proc->conf.min_spare;
 
 	if (m->stopping || !m->loaded_once || c.starting + c.idle >= need)
 		return;
 	spawn_workers(m, (unsigned)(need - c.starting - c.idle));
 }
 
-/* Ends idle workers beyond max_spare; the youngest slots go last. */
+static bool
+is_quiet(const struct master *m, uint32_t slot, uint32_t row)
+{
+	uint32_t i;
+
+	for (i = slot; i < slot + row; i++)
+		if (atomic_load(&shm_slot(m->shm, i)->state) != SLOT_IDLE)
+			return false;
+	return true;
+}
+
+/* Ends idle workers beyond max_spare; the lowest slots go last. */
 static void
 shrink(struct master *m, unsigned surplus)
 {
-	uint32_t i = m->shm->sizes.slots, first = shm_kind_first(KIND_WORKER);
+	uint32_t first = shm_kind_first(KIND_WORKER);
+	uint32_t row = proc_row(m->proc, KIND_WORKER);
+	uint32_t i = first + shm_kind_slots(m->shm, KIND_WORKER) / row * row;
 
 	if (surplus > 32)
 		surplus = 32;		/* a second: gently */
-	while (surplus > 0 && i-- > first) {
+	while (surplus > 0 && i > first) {
+		i -= row;
 		if (m->child[i].pid == 0 || m->child[i].told_to_end ||
-		    atomic_load(&shm_slot(m->shm, i)->state) != SLOT_IDLE)
+		    !is_quiet(m, i, row))
 			continue;
 		m->child[i].told_to_end = true;
 		kill(m->child[i].pid, SIGTERM);
@@ -470,6 +539,8 @@ master_tune(struct master *m)
 {
 	const struct conf *conf = &m->proc->conf;
 	struct census c = count_workers(m);
+	uint32_t row = proc_row(m->proc, KIND_WORKER);
+	unsigned surplus;
 
 	atomic_store(&shm_ctl(m->shm)->workers, c.total);
 	if (m->stopping || !m->loaded_once)
@@ -477,8 +548,14 @@ master_tune(struct master *m)
 	mend_queue(m, &c);
 	if (c.idle + c.starting < (unsigned)conf->min_spare)
 		spawn_workers(m, (unsigned)conf->min_spare - c.idle - c.starting);
-	else if (c.idle > (unsigned)conf->max_spare && waiting(m) == 0)
-		shrink(m, c.idle - (unsigned)conf->max_spare);
+	else if (c.idle > (unsigned)conf->max_spare && waiting(m) == 0) {
+		surplus = (c.idle - (unsigned)conf->max_spare) / row;
+		if (surplus > c.quiet)
+			surplus = c.quiet;
+		if (c.total > workers_floor(m))
+			shrink(m, surplus < c.total - workers_floor(m) ?
+			    surplus : c.total - workers_floor(m));
+	}
 }
 
 /* Every kind that must be there and is not, unless throttled. */
@@ -502,6 +579,7 @@ master_keep_alive(struct master *m)
 		    master_spawn(m, want[i].kind) > 0)
 			;
 	c = count_workers(m);
-	if (c.total < (unsigned)m->proc->conf.min_spare)
-		spawn_workers(m, (unsigned)m->proc->conf.min_spare - c.total);
+	if (c.total < workers_floor(m))
+		spawn_workers(m, (workers_floor(m) - c.total) *
+		    proc_row(m->proc, KIND_WORKER));
 }

@@ -1,40 +1,33 @@
 /*
- * worker -- serves one request at a time, blocking.
+ * worker -- takes requests from its lane and serves several at once, each as
+ * blocking code on a fiber of its own (place.c).
  *
- * Takes a connection with a complete request head from its lane, answers, and
- * keeps the connection for a moment while nobody waits: then a busy keep-alive
- * connection never goes through the keeper. No database here, ever.
+ * While nothing is under way it blocks in the lane. Else one poll waits for
+ * the lane and for all requests, so that under load a worker sleeps once for
+ * several of them.
  */
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <sys/time.h>
 
-#include "base/clock.h"
+#include "base/arena.h"
 #include "base/fdio.h"
-#include "base/json_write.h"
+#include "base/fiber.h"
 #include "base/log.h"
-#include "mcp/mcp.h"
-#include "net/url.h"
-#include "proc/conn.h"
-#include "proc/proc.h"
+#include "proc/place.h"
 #include "shm/slot.h"
-#include "web/web.h"
+
+#define IDLE_S	30	/* then idle upstream connections are looked at */
 
 struct worker {
 	struct proc	*proc;
-	struct shm	*shm;
-	struct mcp	*mcp;
+	struct place	*place;
+	uint32_t	 n;
 	enum lane_kind	 lane;
-	struct conn	 conn;
-	struct http_reply reply;
-	struct http_head head;
-	struct buf	 events;	/* of a stream that was looked at */
-	uint64_t	 served;
-	bool		 released;	/* the connection is no longer ours */
+	int		 lane_fd;
 };
 
 static volatile sig_atomic_t stop;
@@ -51,410 +44,94 @@ on_usr1(int sig)
 	/* ends a wait; what for is read from shared memory */
 }
 
-static bool
-draining(const struct worker *w)
+/* The free place that was used last: its upstream connections are warm. */
+static struct place *
+free_place(struct worker *w)
 {
-	return stop || atomic_load_explicit(&shm_ctl(w->shm)->draining,
-	    memory_order_relaxed) != 0;
-}
-
-static bool
-others_wait(const struct worker *w)
-{
-	struct shm_queue *q = shm_queue(w->shm);
-
-	return atomic_load_explicit(&q->handed, memory_order_relaxed) !=
-	    atomic_load_explicit(&q->taken, memory_order_relaxed);
-}
-
-/* ---- answers to what is no request ------------------------------------------ */
-
-static int
-answer_error(struct worker *w, const struct err *e)
-{
-	struct http_reply *r = &w->reply;
-	struct json_out j;
-
-	buf_reset(&r->body, 65536);
-	r->status = err_http_status(e->code);
-	r->content_type = "application/json";
-	r->keep_alive = false;
-	json_out_init(&j, &r->body);
-	json_object_begin(&j, NULL);
-	json_put_str(&j, "jsonrpc", "2.0");
-	json_put_null(&j, "id");
-	json_object_begin(&j, "error");
-	json_put_int(&j, "code", err_rpc_code(e->code));
-	json_put_str(&j, "message", e->text);
-	json_object_end(&j);
-	json_object_end(&j);
-	return http_reply_send(r);
-}
-
-/*
- * Closing with unread input makes the kernel send a reset, which may overtake
- * the answer. So: end our side, then read what comes for a moment.
- */
-static void
-linger(int fd)
-{
-	int64_t until = clock_mono_ms() + 1000;
-	char junk[4096];
-	ssize_t n;
-
-	shutdown(fd, SHUT_WR);
-	while (clock_mono_ms() < until) {
-		n = recv(fd, junk, sizeof(junk), 0);
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			return;
-	}
-}
-
-/* ---- the connection's way back ------------------------------------------------- */
-
-static void
-tell_keeper(struct worker *w, enum lane_what what)
-{
-	struct span rest = conn_rest(&w->conn);
-	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
-	struct lane_back b;
-	int fd = -1;
-
-	memset(&b, 0, sizeof(b));
-	b.id = w->conn.id;
-	b.what = what;
-	if (what == LANE_PARK) {
-		b.bytes = (uint32_t)(rest.n > LANE_BYTES_MAX ? LANE_BYTES_MAX :
-		    rest.n);
-		if (w->conn.id >> 48 != (atomic_load(
-		    &shm_ctl(w->shm)->keeper_spawn) & 0xffff)) {
-			b.what = LANE_ADOPT;
-			memcpy(b.peer, w->conn.peer, sizeof(b.peer));
-			fd = w->conn.fd;
-		}
-	}
-	memcpy(message, &b, sizeof(b));
-	memcpy(message + sizeof(b), rest.p, b.bytes);
-	if (fdpass_send(w->proc->lanes.back[1], message, sizeof(b) + b.bytes, fd,
-	    MSG_NOSIGNAL) < 0)
-		log_warn("the keeper cannot be told: %s", strerror(errno));
-}
-
-/* mcp_http.release: parks or closes the connection while its request goes on. */
-static void
-release(void *arg)
-{
-	struct worker *w = arg;
-	bool keep = w->reply.keep_alive && !w->reply.broken && !draining(w);
-
-	if (!keep)
-		shutdown(w->conn.fd, SHUT_RDWR);
-	tell_keeper(w, keep ? LANE_PARK : LANE_CLOSED);
-	close(w->conn.fd);
-	w->conn.fd = -1;
-	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
-	    memory_order_relaxed);
-	w->released = true;
-}
-
-/* One message back, with what belongs to it. */
-static int
-send_back(struct worker *w, uint64_t id, enum lane_what what,
-    struct span first, struct span second)
-{
-	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
-	struct lane_back b;
-
-	memset(&b, 0, sizeof(b));
-	b.id = id;
-	b.what = what;
-	b.bytes = (uint32_t)(first.n + second.n);
-	if (b.bytes > LANE_BYTES_MAX)
-		return -1;
-	memcpy(message, &b, sizeof(b));
-	memcpy(message + sizeof(b), first.p, first.n);
-	if (second.n > 0)
-		memcpy(message + sizeof(b) + first.n, second.p, second.n);
-	return fdpass_send(w->proc->lanes.back[1], message,
-	    sizeof(b) + b.bytes, -1, MSG_NOSIGNAL) < 0 ? -1 : 0;
-}
-
-/* mcp_http.hand_over: an event stream is the keeper's from now on. A keeper
- * that was started meanwhile does not know the connection: the client comes
- * again. */
-static int
-hand_over(void *arg, const struct stream_info *info)
-{
-	struct worker *w = arg;
-
-	if (draining(w) || w->conn.id >> 48 != (atomic_load(
-	    &shm_ctl(w->shm)->keeper_spawn) & 0xffff) ||
-	    send_back(w, w->conn.id, LANE_STREAM,
-	    span_make((const char *)info, sizeof(*info)),
-	    span_make(NULL, 0)) < 0)
-		return -1;
-	close(w->conn.fd);
-	w->conn.fd = -1;
-	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
-	    memory_order_relaxed);
-	w->released = true;
-	return 0;
-}
-
-/* mcp_http.end_stream */
-static void
-end_stream(void *arg, uint64_t id)
-{
-	if (send_back(arg, id, LANE_CLOSED, SPAN_LIT(""), SPAN_LIT("")) < 0)
-		log_warn("the keeper cannot be told: %s", strerror(errno));
-}
-
-/* LANE_RECHECK: may its owner still have it, and have his lists changed? */
-static void
-recheck(struct worker *w, const char *bytes, size_t n)
-{
-	struct stream_info info;
-	struct lane_push p;
-	uint64_t id;
-
-	if (n != sizeof(info))
-		die_bug(__FILE__, __LINE__, "length of a stream's description");
-	memcpy(&info, bytes, sizeof(info));
-	id = info.id;
-	mcp_refresh(w->mcp);
-	slot_state(w->shm, SLOT_READING);
-	if (mcp_stream_recheck(w->mcp, &info, &w->events) < 0) {
-		end_stream(w, id);
-		return;
-	}
-	memset(&p, 0, sizeof(p));
-	p.policy = info.policy;
-	p.catalog = info.catalog;
-	memcpy(p.list, info.list, sizeof(p.list));
-	p.user = info.user;
-	p.is_recheck = 1;
-	if (send_back(w, id, LANE_PUSH, span_make((const char *)&p, sizeof(p)),
-	    buf_span(&w->events)) < 0)
-		log_warn("the keeper cannot be told: %s", strerror(errno));
-}
-
-/* ---- one request -------------------------------------------------------------- */
-
-/* The client's address: the peer's, or what a trusted proxy says. */
-static void
-client_address(const struct worker *w, const struct conf *conf, char *out,
-    size_t size)
-{
-	struct span xff = w->head.known[HTTP_H_X_FORWARDED_FOR];
+	struct place *best = NULL;
 	uint32_t i;
-	size_t at;
 
-	span_copy(out, size, span_str(w->conn.peer));
-	if (xff.p == NULL)
-		return;
-	for (i = 0; i < conf->trusted_proxies.n; i++)
-		if (strcmp(conf->trusted_proxies.item[i], w->conn.peer) == 0)
-			break;
-	if (i == conf->trusted_proxies.n)
-		return;
-	for (at = xff.n; at > 0 && xff.p[at - 1] != ','; at--)
-		;
-	while (at < xff.n && xff.p[at] == ' ')
-		at++;
-	span_copy(out, size, span_skip(xff, at));
-}
+	for (i = 0; i < w->n; i++) {
+		struct place *p = &w->place[i];
 
-/* "/servers/NAME/mcp" -> NAME */
-static bool
-server_path(struct span path, struct span *name)
-{
-	struct span rest;
-
-	if (!span_starts(path, "/servers/"))
-		return false;
-	rest = span_skip(path, 9);
-	if (rest.n < 5 || memcmp(rest.p + rest.n - 4, "/mcp", 4) != 0)
-		return false;
-	*name = span_make(rest.p, rest.n - 4);
-	return name->n <= 64 && memchr(name->p, '/', name->n) == NULL;
-}
-
-static int
-route(struct worker *w, const struct conf *conf, struct span body)
-{
-	struct mcp_http m = { .head = &w->head, .body = body,
-	    .client_fd = w->conn.fd, .reply = &w->reply,
-	    .release = release, .release_arg = w,
-	    .connection = w->conn.id, .hand_over = hand_over,
-	    .end_stream = end_stream };
-	char client[64];
-	struct err e;
-
-	client_address(w, conf, client, sizeof(client));
-	m.client = client;
-	if (!url_path_is_plain(w->head.path)) {
-		err_set(&e, ERR_BADREQ, "the path is not plain: no empty, \".\" "
-		    "or \"..\" segments, no encoded slashes");
-		return answer_error(w, &e);
-	}
-	if (span_is(w->head.path, "/mcp") ||
-	    server_path(w->head.path, &m.server))
-		return mcp_serve(w->mcp, &m);
-	return web_serve(w->shm, conf, &w->head, client, &w->reply);
-}
-
-static void
-count_reply(struct worker *w, struct span body)
-{
-	struct shm_slot *s = shm_self(w->shm);
-	int status = w->reply.status;
-
-	shm_count_in(s, C_HTTP_REQUESTS, 1);
-	shm_count_in(s, status < 400 ? C_HTTP_2XX : status < 500 ? C_HTTP_4XX :
-	    C_HTTP_5XX, 1);
-	shm_count_in(s, C_RECEIVED_BYTES, w->head.size + body.n);
-	shm_count_in(s, C_SENT_BYTES, w->reply.sent_bytes);
-	w->served++;
-	atomic_store_explicit(&s->served, w->served, memory_order_relaxed);
-}
-
-/* true: the connection may serve another request. */
-static bool
-one_request(struct worker *w)
-{
-	const struct conf *conf = mcp_refresh(w->mcp);
-	struct span body = { NULL, 0 };
-	struct err e;
-	int rc;
-
-	slot_state(w->shm, SLOT_READING);
-	http_reply_start(&w->reply, w->conn.fd, conf->write_timeout_ms);
-	rc = conn_read_request(&w->conn, conf, &w->head, &body, &e);
-	if (rc == 0)
-		return false;
-	if (rc < 0) {
-		shm_count_in(shm_self(w->shm), C_HTTP_MALFORMED, 1);
-		answer_error(w, &e);
-		linger(w->conn.fd);
-		return false;
-	}
-	w->reply.is_http10 = w->head.minor == 0;
-	w->reply.keep_alive = w->head.keep_alive && !draining(w);
-	slot_state(w->shm, SLOT_WRITING);
-	if (route(w, conf, body) < 0)
-		w->reply.keep_alive = false;
-	count_reply(w, body);
-	return w->reply.keep_alive && !w->reply.broken;
-}
-
-/*
- * Holds a quiet connection while nobody waits for a worker. The keeper sends
- * SIGUSR1 when somebody does; that only ends the recv.
- */
-static bool
-hold(struct worker *w)
-{
-	int rc;
-
-	for (;;) {
-		if (draining(w) || w->lane == LANE_CONTROL || others_wait(w))
-			return false;
-		slot_state(w->shm, SLOT_HOLDING);
-		errno = 0;
-		rc = conn_hold(&w->conn);
-		if (rc > 0)
-			return true;
-		if (rc < 0) {
-			w->conn.start = w->conn.n = 0;
-			w->reply.broken = true;
-			return false;
-		}
-		if (errno != EINTR)
-			return false;	/* quiet for a whole hold time */
-	}
-}
-
-static void
-serve_connection(struct worker *w)
-{
-	for (;;) {
-		bool again = one_request(w);
-
-		if (w->released)
-			return;
-		if (!again) {
-			shutdown(w->conn.fd, SHUT_RDWR);
-			tell_keeper(w, LANE_CLOSED);
-			return;
-		}
-		if (conn_rest(&w->conn).n > 0)
+		if (p->busy)
 			continue;
-		if (hold(w))
-			continue;
-		tell_keeper(w, w->reply.broken || draining(w) ? LANE_CLOSED :
-		    LANE_PARK);
-		return;
+		if (p->mcp != NULL)
+			return p;
+		if (best == NULL)
+			best = p;
 	}
+	return best;
 }
 
-/* ---- the loop -------------------------------------------------------------------- */
+static uint64_t
+served(const struct worker *w)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < w->n; i++)
+		n += w->place[i].served;
+	return n;
+}
 
 static void
-take(struct worker *w, const char *message, ssize_t n, int fd)
+trim(struct worker *w)
 {
-	struct shm_slot *self = shm_self(w->shm);
-	struct lane_luggage l;
+	uint32_t i;
 
-	if (n >= (ssize_t)sizeof(l)) {
-		memcpy(&l, message, sizeof(l));
-		if (l.job == LANE_RECHECK && fd < 0) {
-			recheck(w, message + sizeof(l), (size_t)n - sizeof(l));
-			return;
-		}
-	}
-	if (fd < 0 || n < (ssize_t)sizeof(l)) {
-		log_error("a hand-over came without its connection");
-		if (fd >= 0)
-			close(fd);
+	for (i = 0; i < w->n; i++)
+		if (w->place[i].mcp != NULL && !w->place[i].busy)
+			mcp_idle(w->place[i].mcp);
+}
+
+/* Takes one request from the lane. The kernel wakes only one of those who
+ * block in it. */
+static void
+take(struct worker *w, struct place *p, int flags)
+{
+	struct shm_queue *q = shm_queue(&w->proc->shm);
+	ssize_t n = fdpass_recv(w->lane_fd, p->message, sizeof(p->message),
+	    &p->fd, flags);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		if (flags == 0)
+			trim(w);
 		return;
 	}
-	atomic_store_explicit(&self->connection, l.id, memory_order_relaxed);
-	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
-	    (size_t)n - sizeof(l));
-	w->released = false;
-	serve_connection(w);
-	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
-	if (!w->released)
-		close(fd);
+	if (n <= 0)
+		die_sys("lane");
+	if (w->lane == LANE_WORK) {
+		atomic_fetch_sub(&q->idle, 1);
+		atomic_fetch_add(&q->taken, 1);
+	}
+	p->n = (size_t)n;
+	p->busy = true;
+	place_open(p);
+	if (!fiber_start(place_serve, p))
+		die_bug(__FILE__, __LINE__, "no fiber for a free place");
+}
+
+static bool
+may_take(const struct worker *w)
+{
+	int64_t max = w->proc->conf.max_requests;
+
+	return !stop && (max == 0 || (int64_t)served(w) < max);
 }
 
 static void
 loop(struct worker *w)
 {
-	char message[sizeof(struct lane_luggage) + LANE_BYTES_MAX];
-	struct shm_queue *q = shm_queue(w->shm);
-	int lane = w->proc->lanes.hand[w->lane][1], fd;
-	int64_t max = w->proc->conf.max_requests;
+	while (may_take(w) || fibers_running() > 0) {
+		struct place *p = may_take(w) ? free_place(w) : NULL;
+		struct pollfd lane = { .fd = p != NULL ? w->lane_fd : -1,
+		    .events = POLLIN };
 
-	while (!stop && (max == 0 || (int64_t)w->served < max)) {
-		ssize_t n;
-
-		slot_state(w->shm, SLOT_IDLE);
-		if (w->lane == LANE_WORK)
-			atomic_fetch_add(&q->idle, 1);
-		n = fdpass_recv(lane, message, sizeof(message), &fd, 0);
-		if (w->lane == LANE_WORK) {
-			atomic_fetch_sub(&q->idle, 1);
-			if (n > 0)
-				atomic_fetch_add(&q->taken, 1);
-		}
-		if (n < 0 && errno == EINTR) {
-			mcp_idle(w->mcp);
-			continue;
-		}
-		if (n <= 0)
-			die_sys("lane");
-		take(w, message, n, fd);
+		if (fibers_running() == 0)
+			take(w, p, 0);
+		else if (fibers_wait(&lane, 1, -1) > 0)
+			take(w, p, MSG_DONTWAIT);
 	}
 }
 
@@ -463,23 +140,27 @@ worker_main(struct proc *p, uint32_t slot, enum lane_kind lane)
 {
 	struct sched_param param = { .sched_priority = 0 };
 	struct sigaction sa = { .sa_handler = on_term };
-	static struct worker w;
+	struct worker w = { .proc = p, .lane = lane, .n = 1,
+	    .lane_fd = p->lanes.hand[lane][1] };
+	struct timeval idle = { .tv_sec = IDLE_S };
+	uint32_t i;
 
 	sigaction(SIGTERM, &sa, NULL);
 	sa.sa_handler = on_usr1;
 	sigaction(SIGUSR1, &sa, NULL);
-	/* a worker sleeps twice a request: batch spares pre-emptions */
+	setsockopt(w.lane_fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof(idle));
+	/* a worker sleeps and wakes a lot: batch spares pre-emptions */
 	sched_setscheduler(0, SCHED_BATCH, &param);
-	w.proc = p;
-	w.shm = &p->shm;
-	w.lane = lane;
-	w.mcp = mcp_new(&p->shm, p->audit_pipe[1], p->stdio_path);
-	http_reply_init(&w.reply, 1u << 30);
-	buf_init(&w.events, LANE_BYTES_MAX / 2);
+	if (lane == LANE_WORK)
+		w.n = (uint32_t)p->conf.worker_requests;
+	fibers_init(w.n);
+	w.place = xcalloc(w.n, sizeof(w.place[0]));
+	for (i = 0; i < w.n; i++)
+		place_init(&w.place[i], p, slot + i, lane, &stop);
 	loop(&w);
-	slot_state(w.shm, SLOT_EXITING);
-	mcp_free(&w.mcp);
-	http_reply_free(&w.reply);
-	buf_free(&w.events);
+	for (i = 0; i < w.n; i++)
+		place_close(&w.place[i]);
+	free(w.place);
+	fibers_free();
 	return 0;
 }

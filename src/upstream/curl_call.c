@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "base/num.h"
 
 #define TAIL_MS		20	/* for the end of a stream after the answer */
+#define RESOLVE_MS	20
 #define CHECK_MS	1000	/* the cancel word is looked at this often */
 
 struct curl_conn {
@@ -246,7 +248,7 @@ watch_client(struct upstream_pool *pool, int client_fd, bool on)
 /* What drive() polls beside the connection. Returns how many: the client
  * first if it is watched at all. */
 static unsigned
-watch_list(const struct upstream_pool *pool, const struct upstream_call *call,
+watch_list(const struct upstream_pool *pool, struct upstream_call *call,
     struct curl_waitfd w[2])
 {
 	unsigned n = 0;
@@ -261,16 +263,53 @@ watch_list(const struct upstream_pool *pool, const struct upstream_call *call,
 	return n;
 }
 
+/*
+ * As curl_multi_poll(), but other fibers run meanwhile. While libcurl has
+ * nothing to poll (it resolves a name) it is asked again soon.
+ */
+static int
+curl_wait(CURLM *multi, struct curl_waitfd *w, unsigned n, int ms)
+{
+	struct pollfd p[FIBER_FDS_MAX];
+	fd_set in, out, bad;
+	long own = -1;
+	int fd, max = -1;
+	nfds_t k = 0;
+
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_ZERO(&bad);
+	if (curl_multi_fdset(multi, &in, &out, &bad, &max) != CURLM_OK ||
+	    curl_multi_timeout(multi, &own) != CURLM_OK)
+		return -1;
+	if (own >= 0 && own < ms)
+		ms = (int)own;
+	if (max < 0 && ms > RESOLVE_MS)
+		ms = RESOLVE_MS;
+	for (; k < n; k++)
+		p[k] = (struct pollfd){ .fd = w[k].fd, .events = POLLIN };
+	for (fd = 0; fd <= max && k < FIBER_FDS_MAX; fd++)
+		if (FD_ISSET(fd, &in) || FD_ISSET(fd, &out))
+			p[k++] = (struct pollfd){ .fd = fd, .events =
+			    (short)((FD_ISSET(fd, &in) ? POLLIN : 0) |
+			    (FD_ISSET(fd, &out) ? POLLOUT : 0)) };
+	if (fiber_poll(p, k, ms) < 0)
+		return 0;		/* a signal: the caller looks */
+	while (n-- > 0)
+		w[n].revents = p[n].revents != 0 ? CURL_WAIT_POLLIN : 0;
+	return 0;
+}
+
 static int
 wait_a_while(struct upstream_pool *pool, struct curl_conn *c,
     struct transfer *x, int64_t ms)
 {
-	const struct upstream_call *call = x->sink->call;
+	struct upstream_call *call = x->sink->call;
 	struct curl_waitfd w[2];
 	unsigned n = watch_list(pool, call, w);
 
-	curl_multi_poll(c->multi, w, n, ms < CHECK_MS ? (int)ms : CHECK_MS,
-	    NULL);
+	if (curl_wait(c->multi, w, n, ms < CHECK_MS ? (int)ms : CHECK_MS) < 0)
+		return err_set(x->e, ERR_INTERNAL, "libcurl failed");
 	if (wire_extra_fd(call) >= 0 && w[n - 1].revents != 0 &&
 	    call->on_extra(call->arg, x->e) < 0)
 		return -1;
@@ -283,7 +322,7 @@ wait_a_while(struct upstream_pool *pool, struct curl_conn *c,
 static int
 drive(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x)
 {
-	const struct upstream_call *call = x->sink->call;
+	struct upstream_call *call = x->sink->call;
 	int running = 1;
 	int64_t left;
 
@@ -331,7 +370,7 @@ static int
 prepare(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x,
     struct curl_slist **list, struct err *e)
 {
-	const struct upstream_call *call = x->sink->call;
+	struct upstream_call *call = x->sink->call;
 	struct buf *b = &pool->out;
 
 	buf_reset(b, UPSTREAM_OUT_KEEP);

@@ -42,7 +42,7 @@ static int
 compose(struct upstream_pool *pool, struct upstream_entry *x,
     const struct sink *s, struct err *e)
 {
-	const struct upstream_call *call = s->call;
+	struct upstream_call *call = s->call;
 	struct buf *b = &pool->out;
 
 	if (call->is_listen) {

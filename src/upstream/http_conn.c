@@ -90,7 +90,7 @@ http_find_peer(struct upstream_entry *x, int64_t deadline_ms, struct err *e)
 
 /* scratch: UPSTREAM_IN_SIZE bytes. */
 int
-http_conn_ready(struct upstream_entry *x, const struct upstream_call *call,
+http_conn_ready(struct upstream_entry *x, struct upstream_call *call,
     char *scratch, struct err *e)
 {
 	struct http_conn *c = &x->http;
@@ -111,7 +111,7 @@ http_conn_ready(struct upstream_entry *x, const struct upstream_call *call,
  */
 bool
 http_conn_may_repeat(const struct http_conn *c, enum wire how,
-    const struct upstream_call *call)
+    struct upstream_call *call)
 {
 	if (!c->used)
 		return false;

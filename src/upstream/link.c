@@ -85,7 +85,7 @@ link_send(struct link *l, struct span s, size_t *sent)
 }
 
 int
-link_send_all(struct link *l, struct span s, const struct upstream_call *call,
+link_send_all(struct link *l, struct span s, struct upstream_call *call,
     size_t *sent, struct err *e)
 {
 	struct pollfd own[2] = { { .fd = l->fd, .events = POLLOUT },
@@ -111,7 +111,7 @@ link_send_all(struct link *l, struct span s, const struct upstream_call *call,
 
 int
 link_head(struct link *l, char *buf, size_t *n, struct http_head *h,
-    size_t *size, const struct upstream_call *call, struct err *e)
+    size_t *size, struct upstream_call *call, struct err *e)
 {
 	struct pollfd own[2] = { { .fd = l->fd, .events = POLLIN },
 	    { .fd = -1 } };

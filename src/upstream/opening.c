@@ -306,7 +306,7 @@ may_be_sse(const struct opening *o)
 static int
 try_sse(struct opening *o, struct buf *result, struct err *e)
 {
-	const struct upstream_call *watch = o->watch;
+	struct upstream_call *watch = o->watch;
 	struct upstream_call brief = *watch;
 	struct err inner;
 	int rv;

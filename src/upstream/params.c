@@ -44,7 +44,7 @@ message_check_method(struct span method, struct err *e)
 }
 
 bool
-call_is_repeatable(const struct upstream_call *call)
+call_is_repeatable(struct upstream_call *call)
 {
 	return call->is_notification || !span_is(call->method, "tools/call");
 }
@@ -65,7 +65,7 @@ digits(uint64_t n)
 #define MSG_PARAMS	",\"params\":"
 
 size_t
-message_size(const struct upstream_call *call)
+message_size(struct upstream_call *call)
 {
 	size_t n = sizeof(MSG_START MSG_METHOD) - 1 + call->method.n + 2;
 
@@ -77,7 +77,7 @@ message_size(const struct upstream_call *call)
 }
 
 int
-message_write(struct buf *b, const struct upstream_call *call)
+message_write(struct buf *b, struct upstream_call *call)
 {
 	buf_add_span(b, SPAN_LIT(MSG_START));
 	if (!call->is_notification) {
@@ -140,7 +140,7 @@ header_value_write(struct buf *b, struct span s)
 }
 
 int
-head_write_call(struct buf *b, const struct upstream_call *call)
+head_write_call(struct buf *b, struct upstream_call *call)
 {
 	if (call->session.era == ERA_MODERN) {
 		buf_add_span(b, SPAN_LIT("Mcp-Method: "));

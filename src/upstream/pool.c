@@ -333,7 +333,7 @@ post(struct upstream_pool *pool, struct upstream_entry *x,
  */
 static void
 tell_cancelled(struct upstream_pool *pool, struct upstream_entry *x,
-    const struct upstream_target *t, const struct upstream_call *call,
+    const struct upstream_target *t, struct upstream_call *call,
     const struct err *why)
 {
 	struct buf b;

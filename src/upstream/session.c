@@ -283,7 +283,7 @@ open_via_shm(struct opening *o, uint64_t stale, bool force,
 
 static int
 open_session(struct upstream_pool *pool, const struct upstream_target *t,
-    uint64_t stale, bool force, const struct upstream_call *watch,
+    uint64_t stale, bool force, struct upstream_call *watch,
     struct sess_info *out, struct buf *result, struct err *e)
 {
 	struct opening o = { .pool = pool, .target = t, .watch = watch };

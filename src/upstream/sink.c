@@ -51,7 +51,7 @@ sink_free(struct sink *s)
 }
 
 static int
-too_big(const struct upstream_call *call, struct err *e)
+too_big(struct upstream_call *call, struct err *e)
 {
 	return err_set(e, ERR_TOOBIG, "the answer is larger than %zu bytes",
 	    call->response_max);
@@ -59,7 +59,7 @@ too_big(const struct upstream_call *call, struct err *e)
 
 static int
 message_read(struct message *m, struct span object,
-    const struct upstream_call *call, struct err *e)
+    struct upstream_call *call, struct err *e)
 {
 	const struct json_value *v = m->member;
 	enum json_status st;
@@ -434,7 +434,7 @@ mentions_session(struct span s)
 static bool
 session_is_gone(const struct sink *s, bool is_ours, int64_t code)
 {
-	const struct upstream_call *call = s->call;
+	struct upstream_call *call = s->call;
 
 	if (call->session.era != ERA_LEGACY || call->session.id[0] == '\0')
 		return false;

@@ -175,7 +175,7 @@ feed(struct reader *r, struct span in, struct err *e)
 /* What is there now. 0: all of it was taken, or the call is answered. */
 static int
 take_stream(struct upstream_pool *pool, struct reader *r,
-    const struct upstream_call *call, struct err *e)
+    struct upstream_call *call, struct err *e)
 {
 	enum link_io io;
 	size_t got;
@@ -222,7 +222,7 @@ check_stream(struct sse_link *l, const struct http_head *h, struct err *e)
 
 static int
 await_endpoint(struct upstream_pool *pool, struct reader *r, struct span first,
-    const struct upstream_call *watch, struct err *e)
+    struct upstream_call *watch, struct err *e)
 {
 	struct pollfd own[2] = { { .fd = r->link->stream.fd,
 	    .events = POLLIN }, { .fd = -1 } };
@@ -241,7 +241,7 @@ await_endpoint(struct upstream_pool *pool, struct reader *r, struct span first,
 static int
 connect_stream(struct upstream_pool *pool, struct sse_link *l,
     const struct upstream_entry *x, const struct upstream_target *t,
-    const struct upstream_call *watch, struct err *e)
+    struct upstream_call *watch, struct err *e)
 {
 	struct reader r = { .link = l, .base = &x->url };
 	struct buf *b = &pool->out;
@@ -265,7 +265,7 @@ connect_stream(struct upstream_pool *pool, struct sse_link *l,
 
 int
 sse_connect(struct upstream_pool *pool, struct upstream_entry *x,
-    const struct upstream_target *t, const struct upstream_call *watch,
+    const struct upstream_target *t, struct upstream_call *watch,
     struct err *e)
 {
 	struct sse_link *l = xcalloc(1, sizeof(*l));

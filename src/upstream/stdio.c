@@ -17,7 +17,7 @@
 struct frames {
 	struct upstream_pool *pool;
 	struct upstream_entry *entry;
-	const struct upstream_call *call;
+	struct upstream_call *call;
 	size_t		 pos, n;	/* in pool->in */
 	bool		 began;		/* a byte has come */
 };
@@ -76,7 +76,7 @@ make_one_line(struct buf *b, size_t from)
 
 static int
 compose(struct upstream_pool *pool, const struct upstream_entry *x,
-    const struct upstream_call *call, struct err *e)
+    struct upstream_call *call, struct err *e)
 {
 	size_t size = message_size(call);
 	struct buf *b = &pool->out;
@@ -227,7 +227,7 @@ attempt(struct frames *f, struct sink *s, struct err *e)
 
 /* Best effort: the connection is closed next, which abandons the call too. */
 static void
-send_cancel(const struct upstream_entry *x, const struct upstream_call *call)
+send_cancel(const struct upstream_entry *x, struct upstream_call *call)
 {
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = STDIO_CANCEL,
@@ -294,7 +294,7 @@ opened(const struct stdio_frame *frame, const struct buf *b,
 
 int
 stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
-    const struct upstream_call *watch, uint64_t client_session,
+    struct upstream_call *watch, uint64_t client_session,
     const char *caps_json, struct sess_info *out, struct buf *result,
     struct err *e)
 {

@@ -82,6 +82,7 @@ struct upstream_call {
 	bool		maybe_executed;	/* request bytes left this process and
 					 * no proof came that it was not run */
 	bool		session_gone;	/* 404 to a session id, process restarted */
+	int64_t		looked_ms;	/* when a wait last looked at everything */
 };
 
 /* Once, before the first fork: what libcurl needs for the whole process. */

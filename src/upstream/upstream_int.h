@@ -114,7 +114,7 @@ struct opening {
 	struct upstream_pool *pool;
 	const struct upstream_target *target;
 	struct upstream_entry *entry;
-	const struct upstream_call *watch;
+	struct upstream_call *watch;
 	uint64_t	 client;	/* whose session; 0: shared */
 	struct sess_info session;	/* the opened one */
 	struct buf	 answer;
@@ -136,9 +136,9 @@ void	reap_some(struct upstream_pool *);
 
 /* params.c */
 int	message_check_method(struct span method, struct err *);
-size_t	message_size(const struct upstream_call *);
+size_t	message_size(struct upstream_call *);
 /* Appends the JSON-RPC message; exactly message_size() bytes. */
-int	message_write(struct buf *, const struct upstream_call *);
+int	message_write(struct buf *, struct upstream_call *);
 int	message_cancelled(struct buf *, uint64_t id, const char *reason);
 /* The static part of a request head: everything up to what a call adds. */
 int	head_write(struct buf *, const char *method,
@@ -155,28 +155,28 @@ int	head_write_agent(struct buf *, const struct upstream_target *,
 int	head_write_fields(struct buf *, const struct upstream_target *,
 	    const struct sess_info *, struct err *);
 /* Mcp-Method, Mcp-Name and the call's own headers. */
-int	head_write_call(struct buf *, const struct upstream_call *);
+int	head_write_call(struct buf *, struct upstream_call *);
 /* May the call be sent twice without doing something twice? */
-bool	call_is_repeatable(const struct upstream_call *);
+bool	call_is_repeatable(struct upstream_call *);
 
 /* wire.c: a socket, the deadline, the client and the cancel word at once. */
 enum wire { WIRE_OK, WIRE_EOF, WIRE_BROKEN, WIRE_ENDED };
 /* WIRE_ENDED: err is set (TIMEOUT, CANCELLED). WIRE_BROKEN: errno. */
-enum wire wire_recv(int fd, char *, size_t, const struct upstream_call *,
+enum wire wire_recv(int fd, char *, size_t, struct upstream_call *,
 	    size_t *got, struct err *);
 /* May send less than all and say WIRE_OK: the peer answers already. */
-enum wire wire_send(int fd, struct span, const struct upstream_call *,
+enum wire wire_send(int fd, struct span, struct upstream_call *,
 	    size_t *sent, struct err *);
-int	wire_check(const struct upstream_call *, struct err *);
+int	wire_check(struct upstream_call *, struct err *);
 /* -1: none to watch. */
-int	wire_extra_fd(const struct upstream_call *);
+int	wire_extra_fd(struct upstream_call *);
 /* Until one of two own descriptors is ready (.fd -1: left out). */
-int	wire_wait(struct pollfd own[2], const struct upstream_call *,
+int	wire_wait(struct pollfd own[2], struct upstream_call *,
 	    struct err *);
 /* Passes a little time, unless the call ends meanwhile. */
-int	wire_nap(const struct upstream_call *, int ms, struct err *);
+int	wire_nap(struct upstream_call *, int ms, struct err *);
 /* Bytes have come; if it is time, looks at everything else. */
-int	wire_glance(const struct upstream_call *, struct err *);
+int	wire_glance(struct upstream_call *, struct err *);
 int	wire_set_timeouts(int fd);
 int	wire_connect(const struct sockaddr *, socklen_t, int64_t deadline_ms,
 	    struct err *);
@@ -231,11 +231,11 @@ int	http_post(struct upstream_entry *, const struct upstream_target *,
 	    struct err *);
 int	http_find_peer(struct upstream_entry *, int64_t deadline_ms,
 	    struct err *);
-int	http_conn_ready(struct upstream_entry *, const struct upstream_call *,
+int	http_conn_ready(struct upstream_entry *, struct upstream_call *,
 	    char *scratch, struct err *);
 void	http_conn_close(struct http_conn *);
 bool	http_conn_may_repeat(const struct http_conn *, enum wire how,
-	    const struct upstream_call *);
+	    struct upstream_call *);
 
 /* curl_call.c */
 int	curl_exchange(struct upstream_pool *, struct upstream_entry *,
@@ -251,7 +251,7 @@ void	curl_set_common(void *easy, const char *url, char *error);
 int	stdio_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
 int	stdio_open(struct upstream_pool *, struct upstream_entry *,
-	    const struct upstream_call *watch, uint64_t client_session,
+	    struct upstream_call *watch, uint64_t client_session,
 	    const char *caps_json, struct sess_info *, struct buf *result,
 	    struct err *);
 /* An empty message: end the process of this client session. */
@@ -275,11 +275,11 @@ enum link_io link_send(struct link *, struct span, size_t *sent);
 /* All of it, with everything that may end the call early. -1 with err;
  * *sent says how much has left. */
 int	link_send_all(struct link *, struct span,
-	    const struct upstream_call *, size_t *sent, struct err *);
+	    struct upstream_call *, size_t *sent, struct err *);
 /* One head: 1 it is in *h, and what follows it begins at *size; 0 not yet all
  * there; -1 with err. buf has the bytes received so far. */
 int	link_head(struct link *, char *buf, size_t *n, struct http_head *h,
-	    size_t *size, const struct upstream_call *, struct err *);
+	    size_t *size, struct upstream_call *, struct err *);
 int	curl_link_open(struct link *, const struct upstream_entry *,
 	    int64_t deadline_ms, struct err *);
 void	curl_link_close(struct link *);
@@ -288,7 +288,7 @@ enum link_io curl_link_send(struct link *, struct span, size_t *sent);
 
 /* sse_link.c: connect gives entry->sse; its end takes it away again. */
 int	sse_connect(struct upstream_pool *, struct upstream_entry *,
-	    const struct upstream_target *, const struct upstream_call *watch,
+	    const struct upstream_target *, struct upstream_call *watch,
 	    struct err *);
 int	sse_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);
@@ -299,7 +299,7 @@ void	sse_link_free(struct sse_link **);
 
 /* ws_link.c: likewise */
 int	ws_connect(struct upstream_pool *, struct upstream_entry *,
-	    const struct upstream_target *, const struct upstream_call *watch,
+	    const struct upstream_target *, struct upstream_call *watch,
 	    struct err *);
 int	ws_exchange(struct upstream_pool *, struct upstream_entry *,
 	    struct sink *, struct err *);

@@ -2,9 +2,9 @@
  * wire -- sending and receiving with everything that may end a call early:
  * the deadline, the client hanging up, the cancel word.
  *
- * Workers, poller, tools. A fast answer costs one send and one recv: sockets
- * are blocking with a short SO_RCVTIMEO, and only when that has passed does
- * poll() watch the client too. Never raises SIGPIPE.
+ * Workers, poller, tools. A fast answer costs one send, a wait that it may
+ * share with other fibers, and one recv; only when that takes longer is the
+ * client watched too. Never raises SIGPIPE.
  */
 #include "upstream/upstream_int.h"
 
@@ -21,14 +21,11 @@
 
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "base/fiber.h"
 #include "net/sock.h"
 
-#define PATIENCE_MS	20	/* blocking in recv before poll watches */
+#define PATIENCE_MS	20	/* waiting for the answer only */
 #define CHECK_MS	1000	/* the cancel word is looked at this often */
-
-/* When a wait last looked at all of that: a server that sends without a
- * pause must not keep us from it. */
-static int64_t looked_ms;
 
 static int
 timed_out(struct err *e)
@@ -38,19 +35,20 @@ timed_out(struct err *e)
 
 /* Has somebody asked for the end, or has the time passed? */
 int
-wire_check(const struct upstream_call *call, struct err *e)
+wire_check(struct upstream_call *call, struct err *e)
 {
-	looked_ms = clock_mono_ms();
+	/* a server that sends without a pause must not keep us from it */
+	call->looked_ms = clock_mono_ms();
 	if (call->cancel_word != NULL && atomic_load_explicit(
 	    call->cancel_word, memory_order_relaxed) == call->cancel_value)
 		return err_set(e, ERR_CANCELLED, "cancelled");
-	if (looked_ms >= call->deadline_ms)
+	if (call->looked_ms >= call->deadline_ms)
 		return timed_out(e);
 	return 0;
 }
 
 int
-wire_extra_fd(const struct upstream_call *call)
+wire_extra_fd(struct upstream_call *call)
 {
 	return call->on_extra != NULL ? call->extra_fd : -1;
 }
@@ -61,7 +59,7 @@ wire_extra_fd(const struct upstream_call *call)
  * are left out by poll itself.
  */
 static int
-look(struct pollfd own[2], const struct upstream_call *call, int ms,
+look(struct pollfd own[2], struct upstream_call *call, int ms,
     struct err *e)
 {
 	struct pollfd p[4] = {
@@ -69,7 +67,7 @@ look(struct pollfd own[2], const struct upstream_call *call, int ms,
 		{ .fd = call->client_fd, .events = POLLRDHUP },
 		{ .fd = wire_extra_fd(call), .events = POLLIN },
 	};
-	int rv = poll(p, 4, ms);
+	int rv = fiber_poll(p, 4, ms);
 
 	own[0].revents = own[1].revents = 0;
 	if (rv < 0 && errno != EINTR)
@@ -78,7 +76,7 @@ look(struct pollfd own[2], const struct upstream_call *call, int ms,
 		return 0;
 	own[0].revents = p[0].revents;
 	own[1].revents = p[1].revents;
-	looked_ms = clock_mono_ms();
+	call->looked_ms = clock_mono_ms();
 	if (p[3].revents != 0 && call->on_extra(call->arg, e) < 0)
 		return -1;
 	if (p[2].revents != 0 && p[0].revents == 0 && p[1].revents == 0)
@@ -87,7 +85,7 @@ look(struct pollfd own[2], const struct upstream_call *call, int ms,
 }
 
 int
-wire_wait(struct pollfd own[2], const struct upstream_call *call,
+wire_wait(struct pollfd own[2], struct upstream_call *call,
     struct err *e)
 {
 	int64_t left;
@@ -95,7 +93,7 @@ wire_wait(struct pollfd own[2], const struct upstream_call *call,
 	do {
 		if (wire_check(call, e) < 0)
 			return -1;
-		left = call->deadline_ms - looked_ms;
+		left = call->deadline_ms - call->looked_ms;
 		if (look(own, call, left < CHECK_MS ? (int)left : CHECK_MS,
 		    e) < 0)
 			return -1;
@@ -105,7 +103,7 @@ wire_wait(struct pollfd own[2], const struct upstream_call *call,
 
 /* Until fd is ready. *revents says how. */
 static int
-wait_ready(int fd, short events, const struct upstream_call *call,
+wait_ready(int fd, short events, struct upstream_call *call,
     short *revents, struct err *e)
 {
 	struct pollfd own[2] = { { .fd = fd, .events = events },
@@ -118,7 +116,7 @@ wait_ready(int fd, short events, const struct upstream_call *call,
 }
 
 int
-wire_nap(const struct upstream_call *call, int ms, struct err *e)
+wire_nap(struct upstream_call *call, int ms, struct err *e)
 {
 	struct pollfd none[2] = { { .fd = -1 }, { .fd = -1 } };
 
@@ -129,17 +127,17 @@ wire_nap(const struct upstream_call *call, int ms, struct err *e)
 
 /* Bytes have come; is it time to look at everything else? */
 int
-wire_glance(const struct upstream_call *call, struct err *e)
+wire_glance(struct upstream_call *call, struct err *e)
 {
 	struct pollfd none[2] = { { .fd = -1 }, { .fd = -1 } };
 
-	if (clock_mono_ms() - looked_ms < PATIENCE_MS)
+	if (clock_mono_ms() - call->looked_ms < PATIENCE_MS)
 		return 0;
 	return wire_check(call, e) < 0 ? -1 : look(none, call, 0, e);
 }
 
 enum wire
-wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
+wire_recv(int fd, char *p, size_t size, struct upstream_call *call,
     size_t *got, struct err *e)
 {
 	short revents;
@@ -148,7 +146,8 @@ wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
 
 	for (;;) {
 		left = call->deadline_ms - clock_mono_ms();
-		n = recv(fd, p, size, left < PATIENCE_MS ? MSG_DONTWAIT : 0);
+		n = left < PATIENCE_MS ? recv(fd, p, size, MSG_DONTWAIT) :
+		    fiber_recv(fd, p, size, PATIENCE_MS);
 		if (n > 0) {
 			*got = (size_t)n;
 			if (left > 0)
@@ -168,7 +167,7 @@ wire_recv(int fd, char *p, size_t size, const struct upstream_call *call,
 }
 
 enum wire
-wire_send(int fd, struct span s, const struct upstream_call *call,
+wire_send(int fd, struct span s, struct upstream_call *call,
     size_t *sent, struct err *e)
 {
 	short revents;
@@ -176,7 +175,8 @@ wire_send(int fd, struct span s, const struct upstream_call *call,
 
 	*sent = 0;
 	while (*sent < s.n) {
-		n = send(fd, s.p + *sent, s.n - *sent, MSG_NOSIGNAL);
+		n = send(fd, s.p + *sent, s.n - *sent,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n >= 0) {
 			*sent += (size_t)n;
 			continue;
@@ -226,8 +226,6 @@ static int
 connect_until(int fd, const struct sockaddr *sa, socklen_t len,
     int64_t deadline_ms)
 {
-	struct timespec nap = { .tv_nsec = 2000000 };
-
 	for (;;) {
 		if (connect(fd, sa, len) == 0)
 			return 0;
@@ -239,7 +237,7 @@ connect_until(int fd, const struct sockaddr *sa, socklen_t len,
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		nanosleep(&nap, NULL);
+		fiber_sleep(2);
 	}
 }
 

@@ -122,7 +122,7 @@ check_upgraded(const struct http_head *h, const char *key, struct err *e)
 static int
 handshake(struct upstream_pool *pool, struct ws_link *w,
     const struct upstream_entry *x, const struct upstream_target *t,
-    const struct upstream_call *watch, struct err *e)
+    struct upstream_call *watch, struct err *e)
 {
 	size_t sent, n = 0, size;
 	char key[KEY_SIZE];
@@ -139,7 +139,7 @@ handshake(struct upstream_pool *pool, struct ws_link *w,
 
 int
 ws_connect(struct upstream_pool *pool, struct upstream_entry *x,
-    const struct upstream_target *t, const struct upstream_call *watch,
+    const struct upstream_target *t, struct upstream_call *watch,
     struct err *e)
 {
 	struct ws_link *w = xcalloc(1, sizeof(*w));
@@ -161,7 +161,7 @@ ws_connect(struct upstream_pool *pool, struct upstream_entry *x,
 /* ---- frames ---- */
 
 static int
-flush(struct ws_link *w, const struct upstream_call *call, struct err *e)
+flush(struct ws_link *w, struct upstream_call *call, struct err *e)
 {
 	size_t sent;
 	int rv = 0;

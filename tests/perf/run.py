@@ -130,7 +130,6 @@ def start_nginx(env, up, body):
 def start_omni2(env, up, body, sync):
     g = env.gateway({
         "mcps": [http_server("perf", up.url)], "audit": {"sync": sync},
-        "server": {"workers": {"min_spare": 64, "max_spare": 96, "max": 256}},
         "limits": {"rate_window": "1s"}, "log": {"level": "warn"}})
     g.user("ann@example.com", "power_user", "--allow", "perf:e*",
            "--limit", "131072")     # a second: counted, and never reached

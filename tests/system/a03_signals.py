@@ -100,9 +100,9 @@ def test_stuck_worker_is_replaced(env):
     wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
     background(lambda: g.client("ann@example.com", retry=False).initialize()
                .call("perf__echo", {"delay_ms": 60000}))
-    wait_for(lambda: up.count()["now"], 5, "the call in flight")
-    busy = [p for p in g.ctl_json("status")["processes"]
-            if p["role"] == "worker" and p["state"] == "calling"][0]["pid"]
+    busy = wait_for(lambda: [
+        p for p in g.ctl_json("status")["processes"] if p["role"] == "worker"
+        and p["state"] == "calling"], 5, "the call in flight")[0]["pid"]
     os.kill(int(busy), signal.SIGSTOP)
     check(c.call("perf__echo").is_ok, "other workers")
     wait_for(lambda: int(busy) not in g.pids("worker"), 12, "watchdog")
@@ -128,7 +128,8 @@ def test_idle_workers_are_ended(env):
     up = env.c_upstream()
     g = env.gateway({
         "mcps": [http_server("perf", up.url)],
-        "server": {"workers": {"min_spare": 2, "max_spare": 4, "max": 40}}})
+        "server": {"workers": {"requests": 1, "min_spare": 2, "max_spare": 4,
+                               "max": 40}}})
     g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
     c = g.client("ann@example.com").initialize()
     wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")

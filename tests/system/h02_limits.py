@@ -15,7 +15,8 @@ def setup(env):
     up = env.c_upstream()
     g = env.gateway({
         "mcps": [http_server("perf", up.url, timeout_seconds=60)],
-        "server": {"workers": {"min_spare": 1, "max_spare": 2, "max": 4},
+        "server": {"workers": {"requests": 1, "min_spare": 1, "max_spare": 2,
+                               "max": 4},
                    "queue": 16, "connections": 512},
         "limits": {"header_timeout": "1s", "body_timeout": "1s",
                    "body_rate": 1000, "idle_timeout": "2s",

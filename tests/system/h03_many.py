@@ -73,8 +73,7 @@ def collect(sockets, answer_of):
 
 def test_a_thousand_calls_of_two_seconds(env):
     raise_limit(8192)
-    up, g, c = prepare(env, {"server": {"workers": {
-        "min_spare": 8, "max_spare": 32, "max": CALLS + 64}}})
+    up, g, c = prepare(env, {})
     data = request_of(g, c, {"delay_ms": int(DELAY_S * 1000)})
     sockets = open_many(g.port, CALLS)
     for s in sockets:
@@ -98,8 +97,7 @@ def test_a_thousand_calls_of_two_seconds(env):
 def test_idle_connections_do_not_slow_others(env):
     raise_limit(IDLE + 2000)
     _, g, c = prepare(env, {
-        "server": {"workers": {"min_spare": 20, "max_spare": 32, "max": 64},
-                   "connections": IDLE + 1000},
+        "server": {"connections": IDLE + 1000},
         "limits": {"idle_timeout": "10m"}})
     base = memory_of([g.pid, *g.children()])
     sockets = open_many(g.port, IDLE)

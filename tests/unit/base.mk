@@ -5,7 +5,7 @@ TESTS += tools/check_layers
 EXTRA_DIST += tools/check_layers
 
 base_tests = %D%/test_arena %D%/test_buf %D%/test_clock %D%/test_err \
-	%D%/test_fdio %D%/test_glob %D%/test_hash %D%/test_json_read \
+	%D%/test_fdio %D%/test_fiber %D%/test_glob %D%/test_hash %D%/test_json_read \
 	%D%/test_json_write %D%/test_log %D%/test_num
 check_PROGRAMS += $(base_tests)
 TESTS += $(base_tests)
@@ -29,6 +29,10 @@ TESTS += $(base_tests)
 %C%_test_fdio_SOURCES = %D%/test_fdio.c
 %C%_test_fdio_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_fdio_LDADD = $(base_test_libs)
+
+%C%_test_fiber_SOURCES = %D%/test_fiber.c
+%C%_test_fiber_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_fiber_LDADD = $(base_test_libs)
 
 %C%_test_glob_SOURCES = %D%/test_glob.c
 %C%_test_glob_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

@@ -219,7 +219,7 @@ test_create_refuses(void **state)
 		sz = shm_test_sizes;
 		switch (i) {
 		case 0: sz.slots = 8; break;
-		case 1: sz.slots = 4097; break;
+		case 1: sz.slots = 8193; break;
 		case 2: sz.perm_entries = 0; break;
 		case 3: sz.perm_entries = 100; break;
 		case 4: sz.rate_principals = 0; break;

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "base/fiber.h"
 #include "net/sock.h"
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -227,6 +228,52 @@ unix_sockets(void **state)
 	assert_int_equal(e.code, ERR_INTERNAL);
 }
 
+struct dial {
+	const char *name;
+	unsigned port;
+	int fd;
+	struct err e;
+	bool done;
+};
+
+static void
+dial(void *arg)
+{
+	struct dial *d = arg;
+
+	d->fd = sock_connect_tcp(span_str(d->name), (uint16_t)d->port,
+	    clock_mono_ms() + 20000, &d->e);
+	d->done = true;
+}
+
+/* A name is looked up while other fibers run. */
+static void
+names_on_fibers(void **state)
+{
+	struct dial good = { .name = "localhost" }, bad = { .name = "no.such" };
+	struct sock_addr a;
+	struct err e;
+	int lfd;
+
+	assert_int_equal(sock_addr_parse(&a, "127.0.0.1:0", &e), 0);
+	lfd = sock_listen(&a, 16, &e);
+	assert_true(lfd >= 0);
+	good.port = bad.port = port_of(lfd);
+	fibers_init(2);
+	assert_true(fiber_start(dial, &good));
+	assert_true(fiber_start(dial, &bad));
+	assert_false(good.done);	/* it waits, and so do not we */
+	while (fibers_running() > 0)
+		fibers_wait(NULL, 0, -1);
+	fibers_free();
+	assert_true(good.fd >= 0);
+	assert_int_equal(bad.fd, -1);
+	assert_int_equal(bad.e.code, ERR_UPSTREAM);
+	assert_non_null(strstr(bad.e.text, "resolve no.such"));
+	close(good.fd);
+	close(lfd);
+}
+
 int
 main(void)
 {
@@ -236,6 +283,7 @@ main(void)
 		cmocka_unit_test(connecting_fails),
 		cmocka_unit_test(connecting_has_a_deadline),
 		cmocka_unit_test(unix_sockets),
+		cmocka_unit_test(names_on_fibers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,452 @@
+/*
+ * place -- one request at a time, on one connection after another, on a fiber.
+ *
+ * Answers, and keeps the connection for a moment while nobody waits: then a
+ * busy keep-alive connection never goes through the keeper. No database here,
+ * ever; whatever waits, waits through base/fiber.h.
+ */
+#include "proc/place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fdio.h"
+#include "base/fiber.h"
+#include "base/json_write.h"
+#include "base/log.h"
+#include "net/url.h"
+#include "shm/slot.h"
+#include "web/web.h"
+
+static bool
+draining(const struct place *w)
+{
+	return *w->stop || atomic_load_explicit(&shm_ctl(w->shm)->draining,
+	    memory_order_relaxed) != 0;
+}
+
+/* Does a request wait that nobody has room for? */
+static bool
+others_wait(const struct place *w)
+{
+	struct shm_queue *q = shm_queue(w->shm);
+
+	return atomic_load_explicit(&q->idle, memory_order_relaxed) == 0 &&
+	    atomic_load_explicit(&q->handed, memory_order_relaxed) !=
+	    atomic_load_explicit(&q->taken, memory_order_relaxed);
+}
+
+/* ---- answers to what is no request ------------------------------------------ */
+
+static int
+answer_error(struct place *w, const struct err *e)
+{
+	struct http_reply *r = &w->reply;
+	struct json_out j;
+
+	buf_reset(&r->body, 65536);
+	r->status = err_http_status(e->code);
+	r->content_type = "application/json";
+	r->keep_alive = false;
+	json_out_init(&j, &r->body);
+	json_object_begin(&j, NULL);
+	json_put_str(&j, "jsonrpc", "2.0");
+	json_put_null(&j, "id");
+	json_object_begin(&j, "error");
+	json_put_int(&j, "code", err_rpc_code(e->code));
+	json_put_str(&j, "message", e->text);
+	json_object_end(&j);
+	json_object_end(&j);
+	return http_reply_send(r);
+}
+
+/*
+ * Closing with unread input makes the kernel send a reset, which may overtake
+ * the answer. So: end our side, then read what comes for a moment.
+ */
+static void
+linger(int fd)
+{
+	int64_t until = clock_mono_ms() + 1000;
+	char junk[4096];
+	ssize_t n;
+
+	shutdown(fd, SHUT_WR);
+	while (clock_mono_ms() < until) {
+		n = fiber_recv(fd, junk, sizeof(junk), 100);
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+	}
+}
+
+/* ---- the connection's way back ------------------------------------------------- */
+
+static void
+tell_keeper(struct place *w, enum lane_what what)
+{
+	struct span rest = conn_rest(&w->conn);
+	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
+	struct lane_back b;
+	int fd = -1;
+
+	memset(&b, 0, sizeof(b));
+	b.id = w->conn.id;
+	b.what = what;
+	if (what == LANE_PARK) {
+		b.bytes = (uint32_t)(rest.n > LANE_BYTES_MAX ? LANE_BYTES_MAX :
+		    rest.n);
+		if (w->conn.id >> 48 != (atomic_load(
+		    &shm_ctl(w->shm)->keeper_spawn) & 0xffff)) {
+			b.what = LANE_ADOPT;
+			memcpy(b.peer, w->conn.peer, sizeof(b.peer));
+			fd = w->conn.fd;
+		}
+	}
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), rest.p, b.bytes);
+	if (fdpass_send(w->proc->lanes.back[1], message, sizeof(b) + b.bytes, fd,
+	    MSG_NOSIGNAL) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
+/* mcp_http.release: parks or closes the connection while its request goes on. */
+static void
+release(void *arg)
+{
+	struct place *w = arg;
+	bool keep = w->reply.keep_alive && !w->reply.broken && !draining(w);
+
+	if (!keep)
+		shutdown(w->conn.fd, SHUT_RDWR);
+	tell_keeper(w, keep ? LANE_PARK : LANE_CLOSED);
+	close(w->conn.fd);
+	w->conn.fd = -1;
+	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
+	    memory_order_relaxed);
+	w->released = true;
+}
+
+/* One message back, with what belongs to it. */
+static int
+send_back(struct place *w, uint64_t id, enum lane_what what,
+    struct span first, struct span second)
+{
+	char message[sizeof(struct lane_back) + LANE_BYTES_MAX];
+	struct lane_back b;
+
+	memset(&b, 0, sizeof(b));
+	b.id = id;
+	b.what = what;
+	b.bytes = (uint32_t)(first.n + second.n);
+	if (b.bytes > LANE_BYTES_MAX)
+		return -1;
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), first.p, first.n);
+	if (second.n > 0)
+		memcpy(message + sizeof(b) + first.n, second.p, second.n);
+	return fdpass_send(w->proc->lanes.back[1], message,
+	    sizeof(b) + b.bytes, -1, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* mcp_http.hand_over: an event stream is the keeper's from now on. A keeper
+ * that was started meanwhile does not know the connection: the client comes
+ * again. */
+static int
+hand_over(void *arg, const struct stream_info *info)
+{
+	struct place *w = arg;
+
+	if (draining(w) || w->conn.id >> 48 != (atomic_load(
+	    &shm_ctl(w->shm)->keeper_spawn) & 0xffff) ||
+	    send_back(w, w->conn.id, LANE_STREAM,
+	    span_make((const char *)info, sizeof(*info)),
+	    span_make(NULL, 0)) < 0)
+		return -1;
+	close(w->conn.fd);
+	w->conn.fd = -1;
+	atomic_store_explicit(&shm_self(w->shm)->connection, 0,
+	    memory_order_relaxed);
+	w->released = true;
+	return 0;
+}
+
+/* mcp_http.end_stream */
+static void
+end_stream(void *arg, uint64_t id)
+{
+	if (send_back(arg, id, LANE_CLOSED, SPAN_LIT(""), SPAN_LIT("")) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
+/* LANE_RECHECK: may its owner still have it, and have his lists changed? */
+static void
+recheck(struct place *w, const char *bytes, size_t n)
+{
+	struct stream_info info;
+	struct lane_push p;
+	uint64_t id;
+
+	if (n != sizeof(info))
+		die_bug(__FILE__, __LINE__, "length of a stream's description");
+	memcpy(&info, bytes, sizeof(info));
+	id = info.id;
+	mcp_refresh(w->mcp);
+	slot_state(w->shm, SLOT_READING);
+	if (mcp_stream_recheck(w->mcp, &info, &w->events) < 0) {
+		end_stream(w, id);
+		return;
+	}
+	memset(&p, 0, sizeof(p));
+	p.policy = info.policy;
+	p.catalog = info.catalog;
+	memcpy(p.list, info.list, sizeof(p.list));
+	p.user = info.user;
+	p.is_recheck = 1;
+	if (send_back(w, id, LANE_PUSH, span_make((const char *)&p, sizeof(p)),
+	    buf_span(&w->events)) < 0)
+		log_warn("the keeper cannot be told: %s", strerror(errno));
+}
+
+/* ---- one request -------------------------------------------------------------- */
+
+/* The client's address: the peer's, or what a trusted proxy says. */
+static void
+client_address(const struct place *w, const struct conf *conf, char *out,
+    size_t size)
+{
+	struct span xff = w->head.known[HTTP_H_X_FORWARDED_FOR];
+	uint32_t i;
+	size_t at;
+
+	span_copy(out, size, span_str(w->conn.peer));
+	if (xff.p == NULL)
+		return;
+	for (i = 0; i < conf->trusted_proxies.n; i++)
+		if (strcmp(conf->trusted_proxies.item[i], w->conn.peer) == 0)
+			break;
+	if (i == conf->trusted_proxies.n)
+		return;
+	for (at = xff.n; at > 0 && xff.p[at - 1] != ','; at--)
+		;
+	while (at < xff.n && xff.p[at] == ' ')
+		at++;
+	span_copy(out, size, span_skip(xff, at));
+}
+
+/* "/servers/NAME/mcp" -> NAME */
+static bool
+server_path(struct span path, struct span *name)
+{
+	struct span rest;
+
+	if (!span_starts(path, "/servers/"))
+		return false;
+	rest = span_skip(path, 9);
+	if (rest.n < 5 || memcmp(rest.p + rest.n - 4, "/mcp", 4) != 0)
+		return false;
+	*name = span_make(rest.p, rest.n - 4);
+	return name->n <= 64 && memchr(name->p, '/', name->n) == NULL;
+}
+
+static int
+route(struct place *w, const struct conf *conf, struct span body)
+{
+	struct mcp_http m = { .head = &w->head, .body = body,
+	    .client_fd = w->conn.fd, .reply = &w->reply,
+	    .release = release, .release_arg = w,
+	    .connection = w->conn.id, .hand_over = hand_over,
+	    .end_stream = end_stream };
+	char client[64];
+	struct err e;
+
+	client_address(w, conf, client, sizeof(client));
+	m.client = client;
+	if (!url_path_is_plain(w->head.path)) {
+		err_set(&e, ERR_BADREQ, "the path is not plain: no empty, \".\" "
+		    "or \"..\" segments, no encoded slashes");
+		return answer_error(w, &e);
+	}
+	if (span_is(w->head.path, "/mcp") ||
+	    server_path(w->head.path, &m.server))
+		return mcp_serve(w->mcp, &m);
+	return web_serve(w->shm, conf, &w->head, client, &w->reply);
+}
+
+static void
+count_reply(struct place *w, struct span body)
+{
+	struct shm_slot *s = shm_self(w->shm);
+	int status = w->reply.status;
+
+	shm_count_in(s, C_HTTP_REQUESTS, 1);
+	shm_count_in(s, status < 400 ? C_HTTP_2XX : status < 500 ? C_HTTP_4XX :
+	    C_HTTP_5XX, 1);
+	shm_count_in(s, C_RECEIVED_BYTES, w->head.size + body.n);
+	shm_count_in(s, C_SENT_BYTES, w->reply.sent_bytes);
+	w->served++;
+	atomic_store_explicit(&s->served, w->served, memory_order_relaxed);
+}
+
+/* true: the connection may serve another request. */
+static bool
+one_request(struct place *w)
+{
+	const struct conf *conf = mcp_refresh(w->mcp);
+	struct span body = { NULL, 0 };
+	struct err e;
+	int rc;
+
+	slot_state(w->shm, SLOT_READING);
+	http_reply_start(&w->reply, w->conn.fd, conf->write_timeout_ms);
+	rc = conn_read_request(&w->conn, conf, &w->head, &body, &e);
+	if (rc == 0)
+		return false;
+	if (rc < 0) {
+		shm_count_in(shm_self(w->shm), C_HTTP_MALFORMED, 1);
+		answer_error(w, &e);
+		linger(w->conn.fd);
+		return false;
+	}
+	w->reply.is_http10 = w->head.minor == 0;
+	w->reply.keep_alive = w->head.keep_alive && !draining(w);
+	slot_state(w->shm, SLOT_WRITING);
+	if (route(w, conf, body) < 0)
+		w->reply.keep_alive = false;
+	count_reply(w, body);
+	return w->reply.keep_alive && !w->reply.broken;
+}
+
+/*
+ * Holds a quiet connection while nobody waits for a worker. The keeper sends
+ * SIGUSR1 when somebody does; that only ends the recv.
+ */
+static bool
+hold(struct place *w)
+{
+	int rc;
+
+	for (;;) {
+		if (draining(w) || w->lane == LANE_CONTROL || others_wait(w))
+			return false;
+		slot_state(w->shm, SLOT_HOLDING);
+		errno = 0;
+		rc = conn_hold(&w->conn);
+		if (rc > 0)
+			return true;
+		if (rc < 0) {
+			w->conn.start = w->conn.n = 0;
+			w->reply.broken = true;
+			return false;
+		}
+		if (errno != EINTR)
+			return false;	/* quiet for a whole hold time */
+	}
+}
+
+static void
+serve_connection(struct place *w)
+{
+	for (;;) {
+		bool again = one_request(w);
+
+		if (w->released)
+			return;
+		if (!again) {
+			shutdown(w->conn.fd, SHUT_RDWR);
+			tell_keeper(w, LANE_CLOSED);
+			return;
+		}
+		if (conn_rest(&w->conn).n > 0)
+			continue;
+		if (hold(w))
+			continue;
+		tell_keeper(w, w->reply.broken || draining(w) ? LANE_CLOSED :
+		    LANE_PARK);
+		return;
+	}
+}
+
+/* ---- from the worker ----------------------------------------------------------- */
+
+static void
+serve(struct place *w, const char *message, size_t n, int fd)
+{
+	struct shm_slot *self = shm_self(w->shm);
+	struct lane_luggage l;
+
+	if (n >= sizeof(l)) {
+		memcpy(&l, message, sizeof(l));
+		if (l.job == LANE_RECHECK && fd < 0) {
+			recheck(w, message + sizeof(l), n - sizeof(l));
+			return;
+		}
+	}
+	if (fd < 0 || n < sizeof(l)) {
+		log_error("a hand-over came without its connection");
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	atomic_store_explicit(&self->connection, l.id, memory_order_relaxed);
+	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
+	    n - sizeof(l));
+	w->released = false;
+	serve_connection(w);
+	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
+	if (!w->released)
+		close(fd);
+}
+
+void
+place_serve(void *arg)
+{
+	struct place *w = arg;
+
+	serve(w, w->message, w->n, w->fd);
+	slot_state(w->shm, SLOT_IDLE);
+	w->busy = false;
+	if (w->lane == LANE_WORK)
+		atomic_fetch_add(&shm_queue(w->shm)->idle, 1);
+}
+
+void
+place_init(struct place *w, struct proc *p, uint32_t slot, enum lane_kind lane,
+    const volatile sig_atomic_t *stop)
+{
+	w->proc = p;
+	w->copy = p->shm;
+	w->copy.slot = slot;
+	w->shm = &w->copy;
+	w->lane = lane;
+	w->stop = stop;
+	slot_state(w->shm, SLOT_IDLE);
+	if (lane == LANE_WORK)
+		atomic_fetch_add(&shm_queue(w->shm)->idle, 1);
+}
+
+void
+place_open(struct place *w)
+{
+	if (w->mcp != NULL)
+		return;
+	w->mcp = mcp_new(w->shm, w->proc->audit_pipe[1], w->proc->stdio_path);
+	http_reply_init(&w->reply, 1u << 30);
+	buf_init(&w->events, LANE_BYTES_MAX / 2);
+}
+
+void
+place_close(struct place *w)
+{
+	if (w->lane == LANE_WORK)
+		atomic_fetch_sub(&shm_queue(w->shm)->idle, 1);
+	slot_state(w->shm, SLOT_EXITING);
+	if (w->mcp == NULL)
+		return;
+	mcp_free(&w->mcp);
+	http_reply_free(&w->reply);
+	buf_free(&w->events);
+}
