@@ -1,11 +1,11 @@
 /*
  * auth -- from the credentials of a request to a user of the policy.
  *
- * Workers only, between pinning and unpinning a snapshot. The paths of known
- * callers (a key; a token that this worker has seen) allocate nothing and
- * take well under a microsecond. A remembered token counts only for the
+ * Workers only, between pinning and unpinning a snapshot. A credential that
+ * this worker has seen is remembered by its text, so the path of known callers
+ * allocates nothing and hashes nothing. What is remembered counts only for the
  * policy generation it was checked against, so a disabled user or a revoked
- * token is refused as soon as the policy that says so is pinned. Never asks
+ * credential is refused as soon as the policy that says so is pinned. Never asks
  * the database and never says which part of a credential was wrong.
  */
 #include "auth/auth.h"
@@ -18,16 +18,16 @@
 #include "base/log.h"
 #include "base/num.h"
 
-#define CACHE_PLACES	256	/* direct-mapped by the token's digest */
+#define CACHE_PLACES	128	/* direct-mapped by a hash of the text */
+#define CACHE_TEXT	1536	/* longer ones are checked each time */
 #define KEY_TEXT_MAX	256
 #define RETRY_S		5	/* while the database's rows are missing */
 
 struct remembered {
-	uint8_t		 digest[32];
 	uint64_t	 generation;
-	int64_t		 exp;
-	bool		 used;
 	struct principal who;
+	size_t		 n;		/* 0: free */
+	char		 text[CACHE_TEXT];
 };
 
 static struct {
@@ -39,6 +39,9 @@ static struct {
 void
 auth_init(const char *token_secret, const char *issuer)
 {
+	if (span_is(span_str(token_secret), auth.secret) &&
+	    span_is(span_str(issuer), auth.issuer))
+		return;
 	/* What was checked with another secret is checked again. */
 	OPENSSL_cleanse(&auth, sizeof(auth));
 	ASSERT_ALWAYS(span_copy(auth.secret, sizeof(auth.secret),
@@ -155,15 +158,18 @@ find_subject(const struct pol_head *p, const struct token_claims *claims)
 }
 
 static int
-check_new_token(const struct pol_head *p, struct span text,
-    const uint8_t digest[32], bool db_loaded, int64_t now, int64_t *exp,
-    struct principal *who, struct err *e)
+check_token(const struct pol_head *p, struct span text, bool db_loaded,
+    int64_t now, struct principal *who, struct err *e)
 {
 	struct token_claims claims;
+	uint8_t digest[32];
 	char hex[65];
 	struct span jti;
 	uint32_t user;
 
+	if (text.n == 0 || text.n > TOKEN_SIZE_MAX)
+		return refuse(e, "Invalid token");
+	hash_sha256(text.p, text.n, digest);
 	if (token_verify(text, auth.secret_span, auth.issuer_span, now,
 	    &claims, e) < 0)
 		return -1;
@@ -175,37 +181,38 @@ check_new_token(const struct pol_head *p, struct span text,
 	if (set_user(p, user, CREDENTIAL_TOKEN, who, e) < 0)
 		return -1;
 	format_token_id(jti, who->credential);
-	*exp = who->expires = claims.exp;
+	who->expires = claims.exp;
 	return 0;
 }
 
-static int
-check_token(const struct pol_head *p, uint64_t generation, struct span text,
-    bool db_loaded, int64_t now, struct principal *who, struct err *e)
+/* Where this text is remembered, or would be; NULL: it never is. */
+static struct remembered *
+place_of(struct span text)
 {
-	struct remembered *r;
-	uint8_t digest[32];
-	int64_t exp;
+	if (text.n == 0 || text.n > CACHE_TEXT)
+		return NULL;
+	return &auth.cache[hash_bytes(0, text.p, text.n) % CACHE_PLACES];
+}
 
-	if (text.n == 0 || text.n > TOKEN_SIZE_MAX)
-		return refuse(e, "Invalid token");
-	hash_sha256(text.p, text.n, digest);
-	r = &auth.cache[digest[0] % CACHE_PLACES];
-	if (r->used && r->generation == generation &&
-	    secret_equal(r->digest, digest, sizeof(digest))) {
-		if (r->exp <= now)
-			return refuse(e, "Token expired");
-		*who = r->who;
-		return 0;
-	}
-	if (check_new_token(p, text, digest, db_loaded, now, &exp, who, e) < 0)
-		return -1;		/* and garbage evicts nobody */
-	r->exp = exp;
-	memcpy(r->digest, digest, sizeof(digest));
+static bool
+is_remembered(const struct remembered *r, uint64_t generation,
+    struct span text, int64_t now)
+{
+	return r != NULL && r->n == text.n && r->generation == generation &&
+	    secret_equal(r->text, text.p, text.n) &&
+	    (r->who.expires == 0 || r->who.expires > now);
+}
+
+static void
+remember(struct remembered *r, uint64_t generation, struct span text,
+    const struct principal *who)
+{
+	if (r == NULL)
+		return;
 	r->generation = generation;
 	r->who = *who;
-	r->used = true;
-	return 0;
+	r->n = text.n;
+	memcpy(r->text, text.p, text.n);
 }
 
 /* Takes "Bearer" and its spaces off. */
@@ -226,15 +233,25 @@ auth_check(const struct pol_head *p, uint64_t generation, struct span value,
     bool is_api_key_header, bool db_loaded, int64_t now,
     struct principal *who, struct err *e)
 {
+	struct remembered *r;
+	bool is_key;
+
 	if (value.n == 0)
 		return refuse(e, "Authorization header required");
-	if (is_api_key_header)
-		return check_key(p, value, db_loaded, now, who, e);
-	if (!take_bearer(&value))
+	if (!is_api_key_header && !take_bearer(&value))
 		return refuse(e, "Invalid token");
-	if (span_starts(value, "omni2_"))
-		return check_key(p, value, db_loaded, now, who, e);
-	return check_token(p, generation, value, db_loaded, now, who, e);
+	is_key = is_api_key_header || span_starts(value, "omni2_");
+	r = place_of(value);
+	if (is_remembered(r, generation, value, now) &&
+	    (r->who.kind == CREDENTIAL_KEY) == is_key) {
+		*who = r->who;
+		return 0;
+	}
+	if ((is_key ? check_key(p, value, db_loaded, now, who, e) :
+	    check_token(p, value, db_loaded, now, who, e)) < 0)
+		return -1;		/* and garbage evicts nobody */
+	remember(r, generation, value, who);
+	return 0;
 }
 
 static bool

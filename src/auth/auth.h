@@ -2,8 +2,8 @@
  * auth -- who is calling? API keys and HS256 bearer tokens to a principal.
  *
  * Workers only; no database, no lock. Keys are looked up by SHA-256 in the
- * pinned policy snapshot; tokens are verified once per worker and remembered
- * by their SHA-256 together with the policy generation. Answers for unknown
+ * pinned policy snapshot, tokens are verified; both once per worker and policy
+ * generation, then they are remembered. Answers for unknown
  * and wrong credentials are the same.
  */
 #ifndef OMNI2_AUTH_AUTH_H
