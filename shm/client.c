@@ -444,7 +444,7 @@ shm_subs_remove_streams(struct shm *shm)
 		return 0;
 	for (unsigned i = 0; i < SHM_SUBS; i++)
 		if (head_read(zone(shm), i, &s, &word) &&
-		    s.kind != SUB_SESSION)
+		    s.kind != SUB_SESSION && s.kind != SUB_TASK)
 			n += sub_clear(shm, i, word);
 	return n;
 }

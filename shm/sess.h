@@ -71,6 +71,10 @@ enum sess_claim shm_sess_client_claim(struct shm *, int64_t server_id,
 	    uint32_t *place, struct sess_old *old);
 /* Empties a claimed entry and releases it: failed, or ended. */
 void	shm_sess_client_drop(struct shm *, uint32_t place);
+/* Calls fn with a copy of each session at this server; they do not count as
+ * used by that. */
+void	shm_sess_client_each(const struct shm *, int64_t server_id,
+	    void (*fn)(void *arg, const struct sess_info *), void *arg);
 /*
  * Looks at up to n sets that were ever used, from *cursor on, and claims the
  * first entry not used since before_ms or whose client session is over.

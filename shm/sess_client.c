@@ -176,6 +176,24 @@ shm_sess_client_drop(struct shm *shm, uint32_t place)
 	shm_sess_release(shm, place);
 }
 
+void
+shm_sess_client_each(const struct shm *shm, int64_t server_id,
+    void (*fn)(void *arg, const struct sess_info *), void *arg)
+{
+	struct sess_info info;
+	uint32_t set, i;
+
+	for (set = 0; set < SHM_SESS_SETS; set++) {
+		if (!shm_sess_set_used(zone(shm), set))
+			continue;
+		for (i = 0; i < SHM_SESS_WAYS; i++)
+			if (atomic_load(&zone(shm)->client[set][i].server_id) ==
+			    server_id && shm_sess_get(shm, place_of(set, i),
+			    server_id, &info))
+				fn(arg, &info);
+	}
+}
+
 /* Claims s if it is idle or over. */
 static bool
 claim_ended(struct shm *shm, struct shm_sess *s, uint32_t place,

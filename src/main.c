@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -53,18 +54,18 @@ read_conf(const char *path, bool check_only)
 {
 	struct model m;
 	struct buf text;
-	int rc;
+	int rc, exit_status;
 
 	buf_init(&text, 1u << 20);
 	model_init(&m);
 	rc = loader_read(path, &proc.conf, &m, &text,
-	    check_only ? LOADER_CHECK : LOADER_YAML);
+	    check_only ? LOADER_CHECK : LOADER_YAML, &exit_status);
 	if (rc < 0 || check_only)
 		(void)!write(STDERR_FILENO, text.p, text.n);
 	if (rc < 0) {
 		fputs("omni2d: the configuration is wrong; not started\n",
 		    stderr);
-		exit(78);
+		exit(exit_status);
 	}
 	if (check_only) {
 		puts("configuration OK");
@@ -74,14 +75,26 @@ read_conf(const char *path, bool check_only)
 	buf_free(&text);
 }
 
+/* By errno; exit statuses that can be told apart. */
+static void __attribute__((noreturn))
+die_file(const char *path)
+{
+	bool is_denied = errno == EACCES || errno == EPERM;
+	bool is_full = errno == ENOSPC || errno == EDQUOT;
+
+	log_error("%s: %s%s", path, strerror(errno), is_denied ?
+	    "; let the user of omni2d use it, or start it as root" : is_full ?
+	    "; make room there" : "");
+	exit(is_denied ? EX_NOPERM : is_full ? EX_IOERR : EX_CONFIG);
+}
+
 static void
 make_dir(const char *path, mode_t mode, const struct passwd *pw)
 {
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
-		die_config("cannot make directory %s: %s", path, strerror(errno));
+		die_file(path);
 	if (pw != NULL && chown(path, pw->pw_uid, pw->pw_gid) < 0)
-		die_config("cannot give %s to %s: %s", path, pw->pw_name,
-		    strerror(errno));
+		die_file(path);
 }
 
 static void
@@ -100,7 +113,7 @@ open_listeners(void)
 		proc.listen_fd[i] = sock_listen(&a, 1024, &e);
 		if (proc.listen_fd[i] < 0) {
 			log_error("server.listen: %s", e.text);
-			exit(71);	/* EX_OSERR: the setting may be right */
+			exit(EX_OSERR);	/* the setting may be right */
 		}
 		proc.n_listen++;
 	}
@@ -114,6 +127,8 @@ become_user(const struct passwd *pw)
 	if (initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
 	    setuid(pw->pw_uid) < 0)
 		die_sys("cannot become user %s", pw->pw_name);
+	/* libpq looks for certificates there, and fails if it may not */
+	setenv("HOME", pw->pw_dir, 1);
 }
 
 static const struct passwd *
@@ -129,7 +144,8 @@ wanted_user(void)
 	errno = 0;
 	pw = getpwnam(proc.conf.user);
 	if (pw == NULL)
-		die_config("server.user: there is no user \"%s\"",
+		die_config("server.user: there is no user \"%s\"; make it "
+		    "(useradd --system %s), or name another", proc.conf.user,
 		    proc.conf.user);
 	return pw;
 }
@@ -212,12 +228,12 @@ write_pid_file(void)
 	snprintf(path, sizeof(path), "%s/omni2d.pid", proc.conf.run_dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
-		die_config("%s: %s", path, strerror(errno));
+		die_file(path);
 	if (fcntl(fd, F_SETLK, &lock) < 0)
 		die_config("%s is locked: omni2d is running already", path);
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)n) != n)
-		die_config("%s: %s", path, strerror(errno));
+		die_file(path);
 }
 
 static void
@@ -289,7 +305,7 @@ main(int argc, char **argv)
 	}
 	log_init("master");
 	if (realpath(path, proc.conf_path) == NULL)
-		die_config("%s: %s", path, strerror(errno));
+		die_file(path);
 	read_conf(proc.conf_path, check);
 	log_set_level((enum log_level)proc.conf.log_level);
 	umask(027);

@@ -20,8 +20,12 @@ include tests/model/local.mk
 # The server that tests/system and tests/perf measure against.
 check_PROGRAMS += %D%/perf/upstream
 %C%_perf_upstream_SOURCES = %D%/perf/upstream.c
+check_PROGRAMS += %D%/system/ids
+%C%_system_ids_SOURCES = %D%/system/ids.c
+%C%_system_ids_LDADD = -lpthread
 
-EXTRA_DIST += .ci/run %D%/conformance %D%/perf/run.py %D%/run %D%/system
+EXTRA_DIST += .ci/run %D%/conformance %D%/packages %D%/packages.d \
+	%D%/perf/run.py %D%/run %D%/system
 
 # What running the tests leaves in folders that are shipped as a whole.
 dist-hook:

@@ -50,6 +50,27 @@ is_first_of_group(size_t i)
 	return true;
 }
 
+/* Is its argument a file? Those are commands of one word. */
+static bool
+takes_file(const struct command *c)
+{
+	return strncmp(c->args, "FILE", 4) == 0;
+}
+
+/* "backup | restore" */
+static void
+put_file_commands(void)
+{
+	bool any = false;
+	size_t i;
+
+	for (i = 0; i < COUNT(commands); i++)
+		if (takes_file(&commands[i])) {
+			printf("%s%s", any ? " | " : "", commands[i].name);
+			any = true;
+		}
+}
+
 /* What follows the option in the synopsis; NULL: the command has it not. */
 static const char *
 behind_option(const struct command *c, const struct option *o)
@@ -184,6 +205,9 @@ bash_values(void)
 static void
 bash(void)
 {
+	bool any = false;
+	size_t i;
+
 	puts("# bash completion of omni2ctl(1); made by gen_completion.\n"
 	    "\n"
 	    "_omni2ctl()\n"
@@ -217,20 +241,26 @@ bash(void)
 	    "\tfi");
 	puts("\t# a command of one word: what follows is no second word");
 	puts("\tcase $first in");
-	{
-		size_t i;
-		bool any = false;
-
-		for (i = 0; i < COUNT(commands); i++)
-			if (group_length(&commands[i]) == 0) {
-				printf("%s%s", any ? " | " : "\t",
-				    commands[i].name);
-				any = true;
-			}
-		puts(")\tsecond='' ;;");
-	}
-	puts("\tesac");
+	for (i = 0; i < COUNT(commands); i++)
+		if (group_length(&commands[i]) == 0) {
+			printf("%s%s", any ? " | " : "\t", commands[i].name);
+			any = true;
+		}
+	puts(")\tsecond='' ;;\n"
+	    "\tesac");
 	bash_options();
+	printf("\tcase $first/$current in\n"
+	    "\t*/-*) ;;\n"
+	    "\t");
+	for (i = 0, any = false; i < COUNT(commands); i++)
+		if (takes_file(&commands[i])) {
+			printf("%s%s/*", any ? " | " : "", commands[i].name);
+			any = true;
+		}
+	puts(")\n"
+	    "\t\tCOMPREPLY=($(compgen -f -- \"$current\"))\n"
+	    "\t\treturn ;;\n"
+	    "\tesac");
 	puts("\tCOMPREPLY=($(compgen -W \"$options -o --help\" -- "
 	    "\"$current\"))\n"
 	    "}\n"
@@ -363,6 +393,14 @@ zsh(void)
 			any = true;
 		}
 	puts(")\tsecond='' ;;\nesac");
+	printf("case $first in\n");
+	put_file_commands();
+	puts(")\n"
+	    "\tif [[ ${words[CURRENT]} != -* ]]; then\n"
+	    "\t\t_files\n"
+	    "\t\treturn\n"
+	    "\tfi ;;\n"
+	    "esac");
 	zsh_options();
 	puts("opts+=('-o:form of the output' '--help:help for the "
 	    "command')\n"
@@ -393,6 +431,9 @@ fish_commands(void)
 			    "%s -d '", commands[i].name);
 		put_quoted(commands[i].help, "\\", true);
 		puts("'");
+		if (takes_file(&commands[i]))
+			printf("complete -c omni2ctl -n '__omni2ctl_is %s' "
+			    "-F\n", commands[i].name);
 	}
 }
 

@@ -186,6 +186,8 @@ audit_record_json(const struct audit_record *r, struct buf *b)
 	put_int_if(b, SPAN_LIT(",\"upstream_us\":"), r->upstream_us);
 	put_int_if(b, SPAN_LIT(",\"request_bytes\":"), r->request_bytes);
 	put_int_if(b, SPAN_LIT(",\"response_bytes\":"), r->response_bytes);
+	if (r->incomplete)
+		buf_add_str(b, ",\"incomplete\":true");
 	buf_add_char(b, '}');
 	return b->overflow ? -1 : 0;
 }

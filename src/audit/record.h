@@ -51,6 +51,7 @@ struct audit_record {
 	int64_t		 duration_us;
 	int64_t		 upstream_us;
 	int64_t		 request_bytes, response_bytes;
+	bool		 incomplete;	/* the answer broke off on its way */
 };
 
 /* Header of a frame, little-endian, packed by hand: 32 bytes. */

@@ -62,6 +62,7 @@ static const struct member members[] = {
 	MEMBER("upstream_us", INTEGER, AUDITLOG_upstream_us),
 	MEMBER("request_bytes", INTEGER, AUDITLOG_request_bytes),
 	MEMBER("response_bytes", INTEGER, AUDITLOG_response_bytes),
+	MEMBER("incomplete", TRUE, NO_COLUMN),
 };
 
 #define N_MEMBERS	(sizeof(members) / sizeof(members[0]))

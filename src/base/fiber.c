@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -71,6 +72,7 @@ static struct {
 	ucontext_t	 context;
 	jmp_buf		 at;
 	struct pollfd	*fds;
+	sigset_t	 mask;		/* while waiting */
 	void		*fake_stack;
 	const void	*stack;		/* of the scheduler */
 	size_t		 stack_size;
@@ -82,6 +84,8 @@ fibers_init(unsigned max)
 	all.fiber = xcalloc(max, sizeof(all.fiber[0]));
 	all.fds = xcalloc((size_t)max * FIBER_FDS_MAX + FIBER_FDS_MAX,
 	    sizeof(all.fds[0]));
+	if (sigprocmask(SIG_SETMASK, NULL, &all.mask) < 0)
+		die_sys("sigprocmask");
 	all.max = max;
 	all.running = 0;
 	all.current = NULL;
@@ -285,6 +289,15 @@ run_ready(nfds_t at, int polled, bool interrupted)
 	}
 }
 
+static int
+wait_all(nfds_t n, int timeout_ms)
+{
+	struct timespec ts = { timeout_ms / 1000,
+	    (long)(timeout_ms % 1000) * 1000000 };
+
+	return ppoll(all.fds, n, timeout_ms < 0 ? NULL : &ts, &all.mask);
+}
+
 int
 fibers_wait(struct pollfd *own, nfds_t n, int timeout_ms)
 {
@@ -296,13 +309,13 @@ fibers_wait(struct pollfd *own, nfds_t n, int timeout_ms)
 	ASSERT_ALWAYS(all.current == NULL && n <= FIBER_FDS_MAX);
 	memcpy(all.fds, own, n * sizeof(own[0]));
 	total = collect(n, clock_mono_ms(), &timeout_ms, &by_word);
-	rv = poll(all.fds, total, by_word != NULL ? 0 : timeout_ms);
+	rv = wait_all(total, by_word != NULL ? 0 : timeout_ms);
 	if (rv == 0 && by_word != NULL && timeout_ms != 0) {
 		futex_wait(by_word->word, by_word->seen, WORD_SLICE_MS);
-		rv = poll(all.fds, total, 0);
+		rv = wait_all(total, 0);
 	}
 	if (rv < 0 && errno != EINTR)
-		die_sys("poll");
+		die_sys("ppoll");
 	interrupted = rv < 0;
 	for (i = 0; i < n; i++) {
 		own[i].revents = rv > 0 ? all.fds[i].revents : 0;

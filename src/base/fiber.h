@@ -19,7 +19,9 @@
 
 #define FIBER_FDS_MAX	8	/* in one fiber_poll() */
 
-/* Room for so many; dies if there is no memory. */
+/* Room for so many; dies if there is no memory. The signal mask of this moment
+ * is that of waiting: what is blocked afterwards arrives while waiting only,
+ * and never between a look and the wait. */
 void	fibers_init(unsigned max);
 void	fibers_free(void);		/* none may be running */
 /* Runs fn(arg) until it first waits. False: no room. Not from a fiber. */
@@ -28,7 +30,7 @@ unsigned fibers_running(void);
 /*
  * Waits until one of the own descriptors or a fiber has something to do, at
  * most timeout_ms (-1: for ever), and runs those fibers until each waits again
- * or ends. As poll(2); a signal makes every waiting fiber_poll() return -1
+ * or ends. As ppoll(2); a signal makes every waiting fiber_poll() return -1
  * with EINTR, too. Not from a fiber.
  */
 int	fibers_wait(struct pollfd *own, nfds_t n, int timeout_ms);

@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
 	%D%/json_read.c %D%/json_read.h \
+	%D%/json_scan.c %D%/json_scan.h \
 	%D%/json_write.c %D%/json_write.h \
 	%D%/log.c %D%/log.h \
 	%D%/num.c %D%/num.h \

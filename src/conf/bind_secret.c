@@ -93,8 +93,13 @@ read_secret(struct bind *b, const struct yaml_node *node, const char *path)
 	else
 		n = read_relative(b, node, text, sizeof(text));
 	if (n < 0) {
-		bind_error(b, node, path, "cannot read \"%s\": %s",
-		    bind_show(b, node), strerror(errno));
+		bool is_denied = errno == EACCES;
+
+		bind_error(b, node, path, "cannot read \"%s\": %s%s",
+		    bind_show(b, node), strerror(errno), is_denied ?
+		    "; let the user of omni2d read it" : "");
+		if (is_denied)
+			conf_report_denied(b->report);
 		return NULL;
 	}
 	secret = check_content(b, node, path, text, (size_t)n);

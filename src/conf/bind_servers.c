@@ -17,6 +17,9 @@
 #define NAME_LEN_MAX	127
 #define PROSE_MAX	4095
 #define RATE_MAX	1000000
+#define MEMORY_MIN	(16 << 20)
+#define MEMORY_MAX	1099511627776
+#define PROCESSES_MAX	1000000
 
 enum { NAME, DISPLAY, PROTOCOL, URL, COMMAND, ARGS, CWD, ENV, ENABLED,
 	TIMEOUT, DESCRIPTION, TAGS, RETRY, AUTHENTICATION, POLICY,
@@ -152,7 +155,7 @@ bind_args(struct bind *b, const struct yaml_node *node, const char *path,
 }
 
 static void
-bind_writable(struct bind *b, const struct yaml_node *node, const char *path,
+bind_paths(struct bind *b, const struct yaml_node *node, const char *path,
     struct strlist *out)
 {
 	const char *at;
@@ -174,34 +177,59 @@ bind_writable(struct bind *b, const struct yaml_node *node, const char *path,
 	free(text);
 }
 
+enum { BOX_ENABLED, BOX_REQUIRED, BOX_NETWORK, BOX_WRITABLE, BOX_HIDDEN,
+	BOX_MEMORY, BOX_PROCESSES };
+
+static const struct bind_key box_keys[] = {
+	[BOX_ENABLED] = { "enabled", false, NULL },
+	[BOX_REQUIRED] = { "required", false, NULL },
+	[BOX_NETWORK] = { "network", false, NULL },
+	[BOX_WRITABLE] = { "writable", false, NULL },
+	[BOX_HIDDEN] = { "hidden", false, NULL },
+	[BOX_MEMORY] = { "memory", false, NULL },
+	[BOX_PROCESSES] = { "processes", false, NULL },
+};
+
+static const char *
+box_path(struct bind *b, const char *path, int i)
+{
+	return bind_path(b, path, box_keys[i].name);
+}
+
+/* The limits hold without a sandbox too. */
 static void
 bind_sandbox(struct bind *b, const struct yaml_node *node, const char *path,
     struct model_server *s)
 {
-	static const struct bind_key sandbox_keys[] = {
-		{ "enabled", false, NULL },
-		{ "network", false, NULL },
-		{ "writable", false, NULL },
-	};
-	const struct yaml_node *v[BIND_COUNT(sandbox_keys)];
+	const struct yaml_node *v[BIND_COUNT(box_keys)];
 	int i;
 
-	if (bind_map(b, node, path, sandbox_keys, BIND_COUNT(sandbox_keys),
-	    v) < 0)
+	if (bind_map(b, node, path, box_keys, BIND_COUNT(box_keys), v) < 0)
 		return;
-	if (v[0] != NULL)
-		bind_bool(b, v[0], bind_path(b, path, sandbox_keys[0].name),
+	if (v[BOX_ENABLED] != NULL)
+		bind_bool(b, v[BOX_ENABLED], box_path(b, path, BOX_ENABLED),
 		    &s->sandbox);
-	if (v[1] != NULL)
-		bind_bool(b, v[1], bind_path(b, path, sandbox_keys[1].name),
+	if (v[BOX_REQUIRED] != NULL)
+		bind_bool(b, v[BOX_REQUIRED], box_path(b, path, BOX_REQUIRED),
+		    &s->sandbox_required);
+	if (v[BOX_NETWORK] != NULL)
+		bind_bool(b, v[BOX_NETWORK], box_path(b, path, BOX_NETWORK),
 		    &s->network);
-	if (v[2] != NULL)
-		bind_writable(b, v[2], bind_path(b, path,
-		    sandbox_keys[2].name), &s->writable);
-	for (i = 1; i < 3 && !s->sandbox; i++)
+	if (v[BOX_WRITABLE] != NULL)
+		bind_paths(b, v[BOX_WRITABLE], box_path(b, path, BOX_WRITABLE),
+		    &s->writable);
+	if (v[BOX_HIDDEN] != NULL)
+		bind_paths(b, v[BOX_HIDDEN], box_path(b, path, BOX_HIDDEN),
+		    &s->hidden);
+	if (v[BOX_MEMORY] != NULL)
+		bind_size(b, v[BOX_MEMORY], box_path(b, path, BOX_MEMORY),
+		    MEMORY_MIN, MEMORY_MAX, &s->memory);
+	if (v[BOX_PROCESSES] != NULL)
+		bind_int(b, v[BOX_PROCESSES], box_path(b, path, BOX_PROCESSES),
+		    1, PROCESSES_MAX, &s->processes);
+	for (i = BOX_REQUIRED; i < BOX_MEMORY && !s->sandbox; i++)
 		if (v[i] != NULL)
-			bind_error(b, v[i], bind_path(b, path,
-			    sandbox_keys[i].name),
+			bind_error(b, v[i], box_path(b, path, i),
 			    "has no meaning without a sandbox");
 }
 

@@ -177,6 +177,12 @@ check_directory(const char *v, char *why, size_t size)
 }
 
 static int
+check_program(const char *v, char *why, size_t size)
+{
+	return v[0] == '\0' ? 0 : check_directory(v, why, size);
+}
+
+static int
 check_word(const char *v, char *why, size_t size)
 {
 	if (has_space_or_control(v))
@@ -241,6 +247,7 @@ static const struct {
 	{ "auth.issuer",		check_word_given },
 	{ "audit.redact",		check_glob },
 	{ "stdio.user",			check_word },
+	{ "stdio.launcher",		check_program },
 };
 
 int

@@ -60,6 +60,7 @@ struct conf {
 /* One finding about the configuration; sorted by file, line, column. */
 struct conf_msg {
 	bool	 is_error;		/* else a warning */
+	bool	 is_denied;		/* a file that may not be read */
 	char	*file;
 	int	 line, column;		/* from 1; 0: not in a file */
 	char	*text;			/* "key: what is wrong; did you mean ..." */
@@ -90,6 +91,9 @@ void	conf_defaults(struct conf *);
 void	conf_report_add(struct conf_report *, bool is_error, const char *file,
 	    int line, int column, const char *fmt, ...)
 	    __attribute__((format(printf, 6, 7)));
+/* The finding that was just added is about a file that may not be read. */
+void	conf_report_denied(struct conf_report *);
+bool	conf_report_is_denied(const struct conf_report *);
 void	conf_report_sort(struct conf_report *);
 /* "file:line:column: text" lines, as the compiler does it. */
 void	conf_report_print(const struct conf_report *, struct buf *);

@@ -94,6 +94,15 @@ source_error(struct load *l, const struct source *s, const char *text)
 		conf_report_add(l->b.report, true, s->file, 0, 0, "%s", text);
 }
 
+static void
+source_errno(struct load *l, const struct source *s, int error)
+{
+	source_error(l, s, arena_printf(l->b.mem, "%s%s", strerror(error),
+	    error == EACCES ? "; let the user of omni2d read it" : ""));
+	if (error == EACCES)
+		conf_report_denied(l->b.report);
+}
+
 /* A file that two includes name would give every key twice. */
 static int
 check_first_time(struct load *l, struct source *s)
@@ -102,7 +111,7 @@ check_first_time(struct load *l, struct source *s)
 	size_t i;
 
 	if (stat(s->file, &st) < 0) {
-		source_error(l, s, strerror(errno));
+		source_errno(l, s, errno);
 		return -1;
 	}
 	if (!S_ISREG(st.st_mode)) {
@@ -223,7 +232,7 @@ parse_file(struct load *l, size_t i)
 	text = xmalloc(YAML_FILE_MAX + 1);
 	n = fdio_read_file(l->src[i].file, text, YAML_FILE_MAX + 1);
 	if (n < 0)
-		source_error(l, &l->src[i], strerror(errno));
+		source_errno(l, &l->src[i], errno);
 	else {
 		(void)model_add_file(l->b.model, l->src[i].file);
 		parse_text(l, i, text, (size_t)n);

@@ -242,6 +242,7 @@ server_free(struct model_server *s)
 	strlist_free(&s->env);
 	free(s->cwd);
 	strlist_free(&s->writable);
+	strlist_free(&s->hidden);
 	if (s->auth_header != NULL)
 		explicit_bzero(s->auth_header, strlen(s->auth_header));
 	free(s->auth_header);

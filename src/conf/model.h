@@ -66,7 +66,12 @@ struct model_server {
 	char		*cwd;
 	bool		 sandbox;	/* stdio: contained; true */
 	bool		 network;	/* stdio: may use the network; true */
+	bool		 sandbox_required;	/* stdio: not started without
+					 * every part of it; false */
 	struct strlist	 writable;	/* stdio: paths beside cwd; from YAML */
+	struct strlist	 hidden;	/* stdio: paths it must not see */
+	int64_t		 memory;	/* stdio: bytes; 0: stdio.memory */
+	int64_t		 processes;	/* stdio: 0: stdio.processes */
 	int64_t		 timeout_ms;	/* 0: mcp.default_timeout */
 	int		 max_attempts;	/* 1: no retry */
 	int64_t		 retry_delay_ms;

@@ -46,6 +46,7 @@ conf_report_add(struct conf_report *r, bool is_error, const char *file,
 		    (r->n == 0 ? 1 : 2 * r->n) * sizeof(*r->msg));
 	m = &r->msg[r->n++];
 	m->is_error = is_error;
+	m->is_denied = false;
 	m->file = xstrdup(file != NULL ? file : "");
 	m->line = line;
 	m->column = column;
@@ -54,6 +55,23 @@ conf_report_add(struct conf_report *r, bool is_error, const char *file,
 	va_end(ap);
 	if (is_error)
 		r->errors++;
+}
+
+void
+conf_report_denied(struct conf_report *r)
+{
+	r->msg[r->n - 1].is_denied = true;
+}
+
+bool
+conf_report_is_denied(const struct conf_report *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		if (r->msg[i].is_denied)
+			return true;
+	return false;
 }
 
 static int

@@ -45,7 +45,7 @@ bundle_write(const char *path, const struct bundle *m)
 	buf_add_char(&b, '\n');
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0 || fdio_write_all(fd, b.p, b.n) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+		ctl_fail_file(path);
 	close(fd);
 	buf_free(&b);
 }
@@ -127,8 +127,7 @@ bundle_temp_dir(const char *parent, const char *name)
 
 	ASSERT_ALWAYS(n_temp < TEMP_MAX);
 	if (mkdtemp(path) == NULL)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    parent, strerror(errno));
+		ctl_fail_file(parent);
 	if (n_temp == 0) {
 		temp_owner = getpid();
 		atexit(remove_temp);
@@ -146,7 +145,7 @@ bundle_make_parents(const char *path)
 	    slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-			ctl_fail(EXIT_FAILED, "%s: %s", copy, strerror(errno));
+			ctl_fail_file(copy);
 		*slash = '/';
 	}
 	free(copy);
@@ -232,7 +231,7 @@ bundle_walk(const char *dir, void (*fn)(void *, const char *), void *arg)
 	walk.fn = fn;
 	walk.arg = arg;
 	if (nftw(dir, visit, DEPTH_MAX, FTW_PHYS) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", dir, strerror(errno));
+		ctl_fail_file(dir);
 }
 
 static void
@@ -253,8 +252,7 @@ bundle_extract(const char *file, const char *dir, const char *const *members)
 		r.argv[n++] = *members++;
 	r.in = open(file, O_RDONLY | O_CLOEXEC);
 	if (r.in < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    file, strerror(errno));
+		ctl_fail_file(file);
 	status = run_program(&r);
 	close(r.in);
 	if (status != 0)

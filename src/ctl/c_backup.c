@@ -67,15 +67,14 @@ add_file(struct backup *b, const char *file, const char *base)
 	size_t n = strlen(base);
 
 	if (realpath(file, real) == NULL)
-		ctl_fail(EXIT_FAILED, "%s: %s", file, strerror(errno));
+		ctl_fail_file(file);
 	if (strncmp(real, base, n) == 0 && real[n] == '/')
 		to = ctl_text("%s/etc/%s", b->stage, real + n + 1);
 	else
 		to = ctl_text("%s/other%s", b->stage, real);
 	bundle_make_parents(to);
 	if (bundle_copy(real, to) < 0 && errno != EEXIST)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    real, strerror(errno));
+		ctl_fail_file(errno == ENOSPC ? to : real);
 	b->n_files++;
 }
 
@@ -109,8 +108,7 @@ hold_file(struct backup *b, const char *name)
 
 	if ((is_segment ? link(from, to) : bundle_copy(from, to)) < 0 &&
 	    errno != EEXIST && errno != ENOENT)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    from, strerror(errno));
+		ctl_fail_file(errno == ENOSPC ? to : from);
 }
 
 static void
@@ -124,8 +122,7 @@ hold_journal(void *arg)
 	if (dir == NULL && errno == ENOENT)
 		return;
 	if (dir == NULL)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    path, strerror(errno));
+		ctl_fail_file(path);
 	while ((de = readdir(dir)) != NULL)
 		if (de->d_name[0] != '.' && strcmp(de->d_name, "lock") != 0)
 			hold_file(b, ctl_text("journal/%s", de->d_name));
@@ -159,7 +156,7 @@ find_schema(struct backup *b)
 	if (store_migrate_status(b->c->db, ctl_sql_dir(), &st, &out, &e) < 0)
 		ctl_fail_err(&e);
 	if (st.current <= 0)
-		ctl_fail(EXIT_FAILED, "the database has no tables of omni2; "
+		ctl_fail(EXIT_SCHEMA, "the database has no tables of omni2; "
 		    "\"omni2ctl db init\" makes them");
 	b->manifest.schema = st.current;
 	b->manifest.has_database = true;
@@ -183,12 +180,12 @@ dump_database(struct backup *b)
 	r.as = b->c->db_as_service ? ctl_service_user(b->c) : NULL;
 	r.out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (r.out < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+		ctl_fail_file(path);
 	r.dir = "/";
 	status = run_program(&r);
 	close(r.out);
 	if (status != 0)
-		ctl_fail(EXIT_FAILED, status == 127 ? "there is no pg_dump "
+		ctl_fail_program(path, status == 127 ? "there is no pg_dump "
 		    "here; install PostgreSQL's client programs" :
 		    "pg_dump failed; no backup was made");
 	hold_journal(b);
@@ -215,17 +212,17 @@ pack(struct backup *b, const char *file)
 	unfinished = ctl_text("%s.%d", file, (int)getpid());
 	r.out = open(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (r.out < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    unfinished, strerror(errno));
+		ctl_fail_file(unfinished);
 	status = run_program(&r);
 	/* 1: the journal grew while it was read; its readers know that */
 	if (status == 127)
 		ctl_fail(EXIT_FAILED, "there is no tar here; install it");
 	if (status > 1 || fsync(r.out) < 0)
-		ctl_fail(EXIT_FAILED, "tar failed; no backup was made");
+		ctl_fail_program(unfinished, "tar failed; no backup was "
+		    "made");
 	close(r.out);
 	if (rename(unfinished, file) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", file, strerror(errno));
+		ctl_fail_file(file);
 	unfinished = NULL;
 }
 
@@ -237,10 +234,11 @@ print_result(const struct backup *b, const char *file)
 	struct buf out;
 
 	if (stat(file, &st) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", file, strerror(errno));
+		ctl_fail_file(file);
 	if (!b->c->json) {
-		printf("%s: %.1f MB, configuration files: %u%s\n", file,
-		    (double)st.st_size / 1e6, b->n_files,
+		printf("%s: %.*f MB, configuration files: %u%s\n", file,
+		    st.st_size < 1000000 ? 3 : 1, (double)st.st_size / 1e6,
+		    b->n_files,
 		    b->manifest.has_database ? ctl_text(", tables of version "
 		    "%lld", (long long)b->manifest.schema) :
 		    ", no database is configured");

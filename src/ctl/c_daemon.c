@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "ctl/ctl.h"
+#include "ctl/ready.h"
 #include "ctl/screen.h"
 #include "mcp/catalog.h"
 #include "proc/proc.h"
@@ -49,6 +50,16 @@ state_name(uint32_t s)
 	return s < sizeof(names) / sizeof(names[0]) ? names[s] : "?";
 }
 
+/* A worker has several slots; of those that idle one says it all. */
+static bool
+is_another_idle(struct ctl *c, uint32_t i)
+{
+	const struct shm_slot *s = shm_slot(&c->shm, i);
+
+	return i > 0 && atomic_load(&s->state) == SLOT_IDLE &&
+	    atomic_load(&s->pid) == atomic_load(&shm_slot(&c->shm, i - 1)->pid);
+}
+
 static struct table *
 process_table(struct ctl *c)
 {
@@ -63,7 +74,7 @@ process_table(struct ctl *c)
 		struct shm_request r;
 		int32_t pid = atomic_load(&s->pid);
 
-		if (pid == 0)
+		if (pid == 0 || is_another_idle(c, i))
 			continue;
 		if (!slot_request_get(&c->shm, i, &r) || r.call == 0)
 			memset(&r, 0, sizeof(r));
@@ -133,7 +144,7 @@ server_table(struct ctl *c)
 static struct table *
 daemon_record(struct ctl *c)
 {
-	static const char *const columns[] = { "version", "#pid",
+	static const char *const columns[] = { "version", "#pid", "ready",
 	    "#uptime_seconds", "#workers", "#workers_idle", "#connections",
 	    "#requests", "database", "audit", "#audit_spool_bytes", "#reloads",
 	    "#reloads_failed", NULL };
@@ -141,12 +152,14 @@ daemon_record(struct ctl *c)
 	const struct shm_audit *a = shm_audit(&c->shm);
 	const struct shm_queue *q = shm_queue(&c->shm);
 	struct shm_ctl *k = shm_ctl(&c->shm);
+	const char *why = ready_why_not(&c->conf);
 	uint64_t written = atomic_load(&a->journal_bytes);
 	uint64_t shipped = atomic_load(&a->shipped_bytes);
 	struct table *t = table_new(columns);
 
 	table_row(t, ctl_text("%.*s", (int)strcspn(h->build, "/"), h->build),
-	    number((uint64_t)h->master_pid), number((uint64_t)(clock_mono_ms() -
+	    number((uint64_t)h->master_pid), why == NULL ? "yes" :
+	    ctl_text("no: %s", why), number((uint64_t)(clock_mono_ms() -
 	    atomic_load(&k->started_mono_ms)) / 1000),
 	    number(atomic_load(&k->workers)), number(atomic_load(&q->idle)),
 	    number(atomic_load(&q->connections)),
@@ -231,7 +244,7 @@ simple(struct ctl *c, const char *line, const char *done, const char *failed)
 	    span_skip(buf_span(&out), (size_t)(nl + 1 - out.p));
 	fprintf(stderr, "%.*s", SPAN_FMT(text));
 	if (rc == 0)
-		ctl_fail(EXIT_FAILED, "%s", failed);
+		ctl_fail(EXIT_CONFIG, "%s", failed);
 	if (!c->json)
 		puts(done);
 	else
@@ -266,7 +279,9 @@ ctl_check(struct ctl *c)
 	conf_report_print(&report, &text);
 	fprintf(stderr, "%.*s", (int)text.n, text.p);
 	if (rc < 0)
-		ctl_fail(EXIT_FAILED, "the configuration is wrong");
+		ctl_fail(conf_report_is_denied(&report) ? EXIT_DENIED :
+		    EXIT_CONFIG, "the configuration is wrong; mend what the "
+		    "lines above name");
 	conf_report_free(&report);
 	buf_free(&text);
 	puts(c->json ? "{\"ok\":true}" : "configuration OK");

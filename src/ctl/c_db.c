@@ -73,5 +73,10 @@ ctl_db_status(struct ctl *c)
 		    (int)out.n, out.p, s.current, s.available, s.pending,
 		    s.changed);
 	buf_free(&out);
-	return s.pending > 0 || s.changed > 0 ? EXIT_FAILED : EXIT_OK;
+	if (s.current > s.available)
+		ctl_fail(EXIT_CONFLICT, "the tables are of a newer omni2; "
+		    "install that one");
+	if (s.pending > 0)
+		return EXIT_SCHEMA;
+	return s.changed > 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -89,11 +89,12 @@ check_migrations(struct doctor *d)
 		    st.available), "install that one");
 	else if (st.pending > 0)
 		doctor_say(d, FINDING_FAIL, "tables", st.current <= 0 ?
-		    "there are none" : ctl_text("%d migrations are pending",
-		    st.pending), "run: omni2ctl db migrate");
+		    "there are none" : ctl_text("version %d, and %d is "
+		    "needed", st.current, st.available), "run: omni2ctl db migrate");
 	else if (st.changed > 0)
-		doctor_say(d, FINDING_WARN, "tables", ctl_text("%d migrations "
-		    "are not the files that were applied", st.changed),
+		doctor_say(d, FINDING_WARN, "tables", ctl_text("migrations "
+		    "that are not the files that were applied: %d",
+		    st.changed),
 		    "\"omni2ctl db status\" names them");
 	else
 		doctor_say(d, FINDING_OK, "tables", ctl_text("up to date "
@@ -120,7 +121,7 @@ check_database(struct doctor *d)
 	if (d->c->db == NULL) {
 		shown = conninfo_shown(url);
 		doctor_say(d, FINDING_FAIL, "database", e.text, ctl_text(
-		    "does it run, and let this user in? (%s)", shown));
+		    "database.url is \"%s\"", shown));
 		free(shown);
 		return;
 	}
@@ -143,6 +144,19 @@ connect_http(const struct model_server *s, struct err *e)
 		    CONNECT_MS, e);
 	path = ctl_text("%.*s", SPAN_FMT(u.host));
 	return sock_connect_unix(path, SOCK_STREAM, e);
+}
+
+/* https: or wss:, and then its host as a string. */
+static bool
+is_tls(const struct model_server *s, const char **host)
+{
+	struct url u;
+	struct err e;
+
+	if (url_parse(&u, span_str(s->url), &e) < 0 || !u.tls)
+		return false;
+	*host = ctl_text("%.*s", SPAN_FMT(u.host));
+	return true;
 }
 
 /* As the daemon would find the program of a stdio server. */
@@ -173,7 +187,7 @@ is_there(const struct doctor *d, const struct model_server *s)
 static void
 check_upstream(struct doctor *d, const struct model_server *s)
 {
-	const char *check = ctl_text("server %s", s->name);
+	const char *check = ctl_text("server %s", s->name), *host;
 	struct err e;
 	int fd;
 
@@ -195,9 +209,10 @@ check_upstream(struct doctor *d, const struct model_server *s)
 		    "run? \"omni2ctl server test %s\" says more", s->name));
 		return;
 	}
+	if (!is_tls(s, &host) || !doctor_certificate(d, check, host, fd))
+		doctor_say(d, FINDING_OK, check, ctl_text("%s takes "
+		    "connections", s->url), NULL);
 	close(fd);
-	doctor_say(d, FINDING_OK, check, ctl_text("%s takes connections",
-	    s->url), NULL);
 }
 
 static void
@@ -245,6 +260,7 @@ ctl_doctor(struct ctl *c)
 	struct doctor d = { .c = c, .findings = table_new(columns) };
 
 	args_done(c, 0, 0);
+	doctor_unit_read(&d);
 	doctor_configuration(&d);
 	if (d.has_conf) {
 		doctor_files(&d);
@@ -253,6 +269,7 @@ ctl_doctor(struct ctl *c)
 		doctor_audit(&d);
 		doctor_disk(&d);
 		doctor_descriptors(&d);
+		doctor_sandbox(&d);
 	}
 	doctor_unit(&d);
 	if (d.has_conf)
@@ -260,5 +277,6 @@ ctl_doctor(struct ctl *c)
 	if (c->json)
 		print_json(&d);
 	table_free(&d.findings);
+	buf_free(&d.unit);
 	return d.n[FINDING_FAIL] > 0 ? EXIT_FAILED : EXIT_OK;
 }

@@ -112,8 +112,7 @@ put_file(void *arg, const char *name)
 	    (pw != NULL && chown(temporary, 0, pw->pw_gid) < 0) ||
 	    (access(to, F_OK) == 0 && rename(to, ctl_text("%s%s", to,
 	    r->suffix)) < 0) || rename(temporary, to) < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    to, strerror(errno));
+		ctl_fail_file(to);
 }
 
 static void
@@ -202,10 +201,9 @@ check_state(struct restore *r)
 
 	if (mkdir(state, 0700) == 0) {
 		if (pw != NULL && chown(state, pw->pw_uid, pw->pw_gid) < 0)
-			ctl_fail(EXIT_FAILED, "%s: %s", state, strerror(errno));
+			ctl_fail_file(state);
 	} else if (errno != EEXIST)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    state, strerror(errno));
+		ctl_fail_file(state);
 	if (!r->force && has_segments(ctl_text("%s/journal", state)))
 		ctl_fail(EXIT_CONFLICT, "%s/journal has audit records; --force "
 		    "puts it aside, as journal%s", state, r->suffix);
@@ -309,7 +307,7 @@ give_to_daemon(const struct restore *r, const char *path, mode_t mode)
 
 	if (chmod(path, mode) < 0 ||
 	    (pw != NULL && chown(path, pw->pw_uid, pw->pw_gid) < 0))
-		ctl_fail(EXIT_FAILED, "%s: %s", path, strerror(errno));
+		ctl_fail_file(path);
 }
 
 static void
@@ -331,8 +329,7 @@ put_state_entry(struct restore *r, const char *name)
 		return;
 	if ((rename(to, ctl_text("%s%s", to, r->suffix)) < 0 &&
 	    errno != ENOENT) || rename(from, to) < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    to, strerror(errno));
+		ctl_fail_file(to);
 }
 
 static void

@@ -17,6 +17,9 @@
 
 #define READY_MS	30000
 #define UNIT		"omni2.service"
+#define SOCKET		"omni2.socket"
+
+static struct setup *key_is_in;		/* until the key was shown */
 
 static void
 say(struct setup *s, const char *state, const char *text)
@@ -87,7 +90,7 @@ read_args(struct setup *s, struct ctl *c)
 /* ---- the service --------------------------------------------------------- */
 
 static int
-systemctl(const char *verb, const char *option)
+systemctl(const char *verb, const char *option, const char *unit)
 {
 	struct run r = { .in = -1, .out = -1 };
 	int n = 0;
@@ -96,7 +99,7 @@ systemctl(const char *verb, const char *option)
 	r.argv[n++] = verb;
 	if (option != NULL)
 		r.argv[n++] = option;
-	r.argv[n] = UNIT;
+	r.argv[n] = unit;
 	r.quiet = strcmp(verb, "cat") == 0;
 	return run_program(&r);
 }
@@ -105,7 +108,30 @@ static bool
 has_unit(void)
 {
 	return access("/run/systemd/system", F_OK) == 0 &&
-	    run_find("systemctl") != NULL && systemctl("cat", NULL) == 0;
+	    run_find("systemctl") != NULL && systemctl("cat", NULL, UNIT) == 0;
+}
+
+static bool
+is_running(struct setup *s)
+{
+	struct buf out;
+	bool is;
+
+	buf_init(&out, 4096);
+	is = s->loaded && ctl_ask(s->c, "ping", &out, NULL) == 1;
+	buf_free(&out);
+	return is;
+}
+
+/* Another program on the port would keep the daemon from starting. */
+static void
+check_port(struct setup *s)
+{
+	struct err e;
+
+	if (s->loaded && !is_running(s) && !run_unit_is_active(SOCKET) &&
+	    !ready_may_listen(&s->c->conf, &e))
+		ctl_fail(EXIT_CONFLICT, "server.listen: %s", e.text);
 }
 
 static void
@@ -113,42 +139,61 @@ no_service(struct setup *s, bool has_changed)
 {
 	const char *option = strcmp(s->c->conf_path, OMNI2_SYSCONFDIR
 	    "/omni2.yaml") == 0 ? "" : ctl_text(" -c %s", s->c->conf_path);
-	struct buf out;
 
-	buf_init(&out, 4096);
-	if (s->loaded && ctl_ask(s->c, "ping", &out, NULL) == 1)
+	if (is_running(s))
 		setup_ok(s, has_changed ? "omni2d is running with the settings "
 		    "before; start it again" : "omni2d is running");
 	else
 		setup_ok(s, "there is no systemd with " UNIT " here; start the "
 		    "daemon with: omni2d%s", option);
-	buf_free(&out);
 }
 
 static void __attribute__((noreturn))
-not_started(const char *verb)
+not_started(const char *verb, const char *unit)
 {
-	ctl_fail(EXIT_FAILED, "systemd could not %s " UNIT "; \"systemctl "
-	    "status omni2\" says why", verb);
+	ctl_fail(EXIT_FAILED, "systemd could not %s %s; \"systemctl status "
+	    "%s\" says why", verb, unit, unit);
+}
+
+/* systemd holds the default address, so a restart refuses nobody. Another
+ * one is opened by the daemon. */
+static void
+start_socket(struct setup *s)
+{
+	static struct conf defaults;
+
+	conf_defaults(&defaults);
+	if (memcmp(&s->c->conf.listen, &defaults.listen,
+	    sizeof(defaults.listen)) != 0 ||
+	    systemctl("cat", NULL, SOCKET) != 0 ||
+	    systemctl("is-active", "--quiet", SOCKET) == 0)
+		return;
+	if (!setup_begin(s, "enable and start " SOCKET))
+		return;
+	if (systemctl("enable", "--now", SOCKET) != 0)
+		not_started("start", SOCKET);
+	setup_done(s);
 }
 
 static void
 start_service(struct setup *s, bool has_changed)
 {
-	bool is_active = systemctl("is-active", "--quiet") == 0;
+	bool is_active = systemctl("is-active", "--quiet", UNIT) == 0;
 	const char *verb = is_active && has_changed ? "restart" : NULL;
 
-	if (systemctl("is-enabled", "--quiet") != 0 || !is_active) {
+	if (!is_active)
+		start_socket(s);
+	if (systemctl("is-enabled", "--quiet", UNIT) != 0 || !is_active) {
 		if (setup_begin(s, "enable and start " UNIT)) {
-			if (systemctl("enable", "--now") != 0)
-				not_started("start");
+			if (systemctl("enable", "--now", UNIT) != 0)
+				not_started("start", UNIT);
 			setup_done(s);
 		}
 	} else if (verb == NULL)
 		setup_ok(s, UNIT " is enabled and running");
 	if (verb != NULL && setup_begin(s, "restart " UNIT)) {
-		if (systemctl(verb, NULL) != 0)
-			not_started(verb);
+		if (systemctl(verb, NULL, UNIT) != 0)
+			not_started(verb, UNIT);
 		setup_done(s);
 	}
 }
@@ -161,7 +206,7 @@ wait_ready(struct setup *s)
 
 	if (!s->loaded || s->dry)
 		return false;
-	if (ready_status(&s->c->conf, "/health/live") < 0 && !has_unit())
+	if (!has_unit() && !is_running(s))
 		return false;
 	screen_progress("waiting for %s/health/ready",
 	    ready_url(&s->c->conf));
@@ -172,8 +217,9 @@ wait_ready(struct setup *s)
 		    "status omni2\" and \"journalctl -u omni2\" say why",
 		    s->c->conf.listen.item[0]);
 	if (status != 200)
-		ctl_fail(EXIT_UNREACHABLE, "/health/ready answers %d; "
-		    "\"omni2ctl doctor\" says why", status);
+		ctl_fail(EXIT_UNREACHABLE, "omni2d runs, but is not ready: %s; "
+		    "\"omni2ctl doctor\" says how to mend it",
+		    ready_why_not(&s->c->conf));
 	setup_ok(s, "%s/health/ready answers 200", ready_url(&s->c->conf));
 	return true;
 }
@@ -202,6 +248,22 @@ print_json(struct setup *s, bool is_ready)
 	buf_free(&b);
 }
 
+/* Also when what comes behind it fails: nobody can see it again. */
+static void
+show_key(void)
+{
+	struct setup *s = key_is_in;
+
+	key_is_in = NULL;
+	if (s == NULL || s->key == NULL)
+		return;
+	if (s->c->json)
+		print_json(s, false);
+	else
+		printf("\nAPI key of %s; it is shown this once:\n  %s\n",
+		    s->admin, s->key);
+}
+
 static void
 print_next(struct setup *s, bool is_ready)
 {
@@ -210,9 +272,7 @@ print_next(struct setup *s, bool is_ready)
 		    "Nothing was changed.");
 		return;
 	}
-	if (s->key != NULL)
-		printf("\nAPI key of %s; it is shown this once:\n  %s\n",
-		    s->admin, s->key);
+	show_key();
 	printf("\nMCP clients reach omni2%s at\n  %s/mcp\n\nTo try next:\n",
 	    is_ready ? "" : ", once it runs,", ready_url(&s->c->conf));
 	puts("  omni2ctl doctor\n"
@@ -225,12 +285,15 @@ int
 ctl_setup(struct ctl *c)
 {
 	static const char *const columns[] = { "state", "step", NULL };
-	struct setup s = { .steps = table_new(columns) };
+	static struct setup s;
 	unsigned before;
 	bool has_changed;
 	bool is_ready;
 
+	s.steps = table_new(columns);
 	read_args(&s, c);
+	key_is_in = &s;
+	atexit(show_key);
 	setup_read(&s);
 	setup_check(&s);
 	setup_make_local(&s);
@@ -240,6 +303,8 @@ ctl_setup(struct ctl *c)
 	has_changed = s.n_done > before;
 	setup_migrate(&s);
 	setup_admin(&s);
+	if (!s.no_start)
+		check_port(&s);
 	if (s.no_start)
 		setup_ok(&s, "the service is left as it is (--no-start)");
 	else if (has_unit())
@@ -247,9 +312,10 @@ ctl_setup(struct ctl *c)
 	else
 		no_service(&s, has_changed);
 	is_ready = !s.no_start && wait_ready(&s);
-	if (c->json)
+	if (c->json) {
+		key_is_in = NULL;
 		print_json(&s, is_ready);
-	else
+	} else
 		print_next(&s, is_ready);
 	table_free(&s.steps);
 	return EXIT_OK;

@@ -19,7 +19,7 @@
 
 enum ctl_exit { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2,
 	EXIT_NOT_FOUND = 3, EXIT_DENIED = 4, EXIT_UNREACHABLE = 5,
-	EXIT_CONFLICT = 6 };
+	EXIT_CONFLICT = 6, EXIT_CONFIG = 7, EXIT_SCHEMA = 8, EXIT_FULL = 9 };
 
 struct passwd;
 
@@ -30,6 +30,7 @@ struct ctl {
 	struct conf	 conf;		/* after ctl_conf() */
 	struct model	 model;
 	bool		 have_conf;
+	int		 conf_status;	/* why not: as loader_read() */
 	struct db	*db;
 	bool		 db_as_service;	/* connected as ctl_service_user() */
 	struct shm	 shm;		/* after ctl_attach() */
@@ -63,6 +64,11 @@ int64_t	args_duration_ms(struct ctl *, const char *name, int64_t def);
 void	ctl_fail(enum ctl_exit, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3), noreturn));
 void	ctl_fail_err(const struct err *) __attribute__((noreturn));
+void	ctl_fail_file(const char *path)	/* by errno */
+	    __attribute__((noreturn));
+/* The same for a program that wrote to the disk of path, and said why. */
+void	ctl_fail_program(const char *path, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3), noreturn));
 void	ctl_usage(const struct ctl *) __attribute__((noreturn));
 
 /* session.c: what a command works with; each fails by itself. */

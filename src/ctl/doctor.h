@@ -22,6 +22,7 @@ struct doctor {
 	bool		 has_conf;	/* the settings could be read */
 	bool		 is_running;	/* the daemon, here */
 	int		 daemon_pid;	/* 0: not known */
+	struct buf	 unit;		/* what systemd says of it; or empty */
 };
 
 /* mend: what to do, or NULL. */
@@ -33,10 +34,21 @@ void	doctor_configuration(struct doctor *);
 void	doctor_files(struct doctor *);
 void	doctor_disk(struct doctor *);
 
+/* doctor_tls.c: TLS on a socket that is connected to host. Says what is wrong
+ * with its certificate; false: nothing is. */
+bool	doctor_certificate(struct doctor *, const char *check,
+	    const char *host, int fd);
+
 /* doctor_host.c */
 void	doctor_daemon(struct doctor *);	/* finds is_running, daemon_pid */
 void	doctor_audit(struct doctor *);
 void	doctor_descriptors(struct doctor *);
+void	doctor_unit_read(struct doctor *);	/* before the others */
+/* Does systemd hand the daemon a copy of this secret (LoadCredential=)? */
+bool	doctor_unit_copies(const struct doctor *, const char *path);
 void	doctor_unit(struct doctor *);
+
+/* doctor_sandbox.c */
+void	doctor_sandbox(struct doctor *);
 
 #endif

@@ -38,6 +38,12 @@ doctor_configuration(struct doctor *d)
 	rc = ctl_read(c, &r);
 	d->has_conf = c->have_conf;
 	d->user = ctl_service_user(c);
+	if (d->has_conf && c->conf.user[0] != '\0' && getuid() == 0 &&
+	    d->user == NULL)
+		doctor_say(d, FINDING_FAIL, "user", ctl_text("server.user: "
+		    "there is no user \"%s\"", c->conf.user),
+		    ctl_text("make it (useradd --system %s), or name another",
+		    c->conf.user));
 	for (i = 0; i < r.n; i++) {
 		const struct conf_msg *m = &r.msg[i];
 
@@ -83,8 +89,7 @@ group_name(const struct doctor *d)
 
 /* True if there is nothing wrong with it. */
 static bool
-check_conf_file(struct doctor *d, const char *path, bool is_secret,
-    bool is_read_again)
+check_conf_file(struct doctor *d, const char *path, bool is_secret)
 {
 	struct stat st;
 
@@ -104,8 +109,7 @@ check_conf_file(struct doctor *d, const char *path, bool is_secret,
 		    ctl_text("chmod o-r %s", path));
 		return false;
 	}
-	/* of a secret systemd may hand the daemon a copy */
-	if (is_read_again && !daemon_may(d, path, R_OK)) {
+	if (!doctor_unit_copies(d, path) && !daemon_may(d, path, R_OK)) {
 		doctor_say(d, FINDING_FAIL, "files", ctl_text("%s cannot read "
 		    "%s, and so not reload it", user_name(d), path),
 		    ctl_text("chgrp %s %s; chmod g+r %s", group_name(d), path,
@@ -154,10 +158,9 @@ check_conf_files(struct doctor *d)
 
 	for (i = 0; i < m->files.n; i++)
 		all_right &= check_conf_file(d, m->files.v[i],
-		    holds_secret(d, m->files.v[i]), true);
+		    holds_secret(d, m->files.v[i]));
 	for (i = 0; i < m->secret_files.n; i++)
-		all_right &= check_conf_file(d, m->secret_files.v[i], true,
-		    false);
+		all_right &= check_conf_file(d, m->secret_files.v[i], true);
 	if (all_right)
 		doctor_say(d, FINDING_OK, "files", "owner and mode of the "
 		    "configuration files are right", NULL);

@@ -43,20 +43,29 @@ static void
 check_ready(struct doctor *d)
 {
 	const struct conf *conf = &d->c->conf;
-	int status = ready_status(conf, "/health/ready");
+	const char *why = ready_why_not(conf);
 
-	if (status < 0)
+	if (why != NULL && ready_status(conf, "/health/ready") < 0)
 		doctor_say(d, FINDING_WARN, "daemon", ctl_text("it runs, but "
-		    "nobody answers on %s", conf->listen.n > 0 ?
-		    conf->listen.item[0] : "server.listen"), "start it again, "
-		    "unless its addresses come from a socket unit");
-	else if (status != 200)
-		doctor_say(d, FINDING_FAIL, "daemon", ctl_text("/health/ready "
-		    "answers %d", status), "\"omni2ctl status\" says what it "
-		    "is waiting for");
+		    "%s", why), "start it again, unless its addresses come "
+		    "from a socket unit");
+	else if (why != NULL)
+		doctor_say(d, FINDING_FAIL, "daemon", ctl_text("it is not "
+		    "ready: %s", why), "see the other findings, and the log");
 	else
 		doctor_say(d, FINDING_OK, "daemon", ctl_text("omni2d runs (pid "
 		    "%d) and is ready", d->daemon_pid), NULL);
+}
+
+/* What would keep it from starting. */
+static void
+check_listen(struct doctor *d)
+{
+	struct err e;
+
+	if (!run_unit_is_active("omni2.socket") &&
+	    !ready_may_listen(&d->c->conf, &e))
+		doctor_say(d, FINDING_FAIL, "listen", e.text, NULL);
 }
 
 void
@@ -77,10 +86,12 @@ doctor_daemon(struct doctor *d)
 	} else if (c->refused)
 		doctor_say(d, FINDING_WARN, "daemon", "omni2d does not talk to "
 		    "this user", "be root or its user");
-	else
+	else {
 		doctor_say(d, FINDING_WARN, "daemon", ctl_text("omni2d does "
 		    "not answer on %s/control.sock", c->conf.run_dir),
 		    "start it: systemctl start omni2");
+		check_listen(d);
+	}
 	buf_free(&out);
 }
 
@@ -217,18 +228,29 @@ say_unit(struct doctor *d, const struct buf *b)
 }
 
 void
-doctor_unit(struct doctor *d)
+doctor_unit_read(struct doctor *d)
 {
 	struct run r = { .argv = { "systemctl", "show", UNIT,
 	    "-pLoadState,ActiveState,UnitFileState,Result,ExecMainStatus,"
-	    "NeedDaemonReload,NRestarts" }, .in = -1, .quiet = true };
-	struct buf out;
+	    "NeedDaemonReload,NRestarts,LoadCredential" }, .in = -1,
+	    .quiet = true };
 
-	if (access("/run/systemd/system", F_OK) < 0 ||
-	    run_find("systemctl") == NULL)
-		return;
-	buf_init(&out, 65536);
-	if (run_capture(&r, &out) == 0)
-		say_unit(d, &out);
-	buf_free(&out);
+	buf_init(&d->unit, 65536);
+	if (access("/run/systemd/system", F_OK) == 0 &&
+	    run_capture(&r, &d->unit) != 0)
+		buf_free(&d->unit);
+}
+
+bool
+doctor_unit_copies(const struct doctor *d, const char *path)
+{
+	return d->unit.n > 0 && memmem(d->unit.p, d->unit.n, path,
+	    strlen(path)) != NULL;
+}
+
+void
+doctor_unit(struct doctor *d)
+{
+	if (d->unit.n > 0)
+		say_unit(d, &d->unit);
 }

@@ -8,6 +8,7 @@ omni2ctl_SOURCES = %D%/ctl.h %D%/commands.def %D%/options.def \
 	%D%/c_server.c %D%/c_audit.c \
 	%D%/setup.h %D%/c_setup.c %D%/setup_conf.c %D%/setup_db.c \
 	%D%/doctor.h %D%/c_doctor.c %D%/doctor_files.c %D%/doctor_host.c \
+	%D%/doctor_sandbox.c %D%/doctor_tls.c \
 	%D%/bundle.h %D%/bundle.c %D%/c_backup.c %D%/c_restore.c
 omni2ctl_LDADD = $(OMNI2_LIBS) $(THIRD_LIBS)
 EXTRA_omni2ctl_DEPENDENCIES = $(OMNI2_LIBS)

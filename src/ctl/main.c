@@ -4,10 +4,12 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/log.h"
 #include "ctl/ctl.h"
@@ -29,7 +31,8 @@ static const struct {
 	{ NULL, NULL, NULL, NULL }
 };
 
-#define WIDTH	78
+#define WIDTH		78
+#define DISK_IS_FULL	65536	/* bytes that are free */
 
 static struct ctl ctl;
 static const struct command *current;
@@ -168,30 +171,26 @@ ctl_fail(enum ctl_exit status, const char *fmt, ...)
 	exit(status);
 }
 
-/* Did a statement fail because there are no tables? Asked after a failure. */
+/* Did a statement fail because the tables are others? Asked after a failure. */
 static bool
-schema_is_missing(void)
+schema_is_other(struct err *e)
 {
-	int64_t version;
-	struct err e;
-
-	return db_is_ok(ctl.db) &&
-	    store_policy_version(ctl.db, &version, &e) < 0 &&
-	    (strcmp(db_sqlstate(ctl.db), "42P01") == 0 ||
-	    strcmp(db_sqlstate(ctl.db), "3F000") == 0);
+	return db_is_ok(ctl.db) && store_schema_check(ctl.db, e) < 0 &&
+	    db_is_ok(ctl.db);
 }
 
 void
 ctl_fail_err(const struct err *e)
 {
 	enum ctl_exit status = EXIT_FAILED;
+	struct err schema;
 
-	if (e->code != ERR_NOTFOUND && schema_is_missing())
-		ctl_fail(EXIT_FAILED, "%s; \"omni2ctl db init\" makes the "
-		    "tables", e->text);
+	if (e->code == ERR_UNAVAILABLE && schema_is_other(&schema))
+		ctl_fail(schema.code == ERR_VERSION ? EXIT_CONFLICT :
+		    EXIT_SCHEMA, "%s", schema.text);
 	if (e->code == ERR_NOTFOUND)
 		status = EXIT_NOT_FOUND;
-	else if (e->code == ERR_CONFLICT)
+	else if (e->code == ERR_CONFLICT || e->code == ERR_VERSION)
 		status = EXIT_CONFLICT;
 	else if (e->code == ERR_DENIED)
 		status = EXIT_DENIED;
@@ -199,6 +198,33 @@ ctl_fail_err(const struct err *e)
 	    e->code == ERR_TIMEOUT)
 		status = EXIT_UNREACHABLE;
 	ctl_fail(status, "%s", e->text);
+}
+
+void
+ctl_fail_file(const char *path)
+{
+	if (errno == ENOSPC || errno == EDQUOT)
+		ctl_fail(EXIT_FULL, "%s: %s; make room there", path,
+		    strerror(errno));
+	ctl_fail(errno == EACCES || errno == EPERM ? EXIT_DENIED : EXIT_FAILED,
+	    "%s: %s", path, strerror(errno));
+}
+
+void
+ctl_fail_program(const char *path, const char *fmt, ...)
+{
+	struct statvfs v;
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (statvfs(path, &v) == 0 && (uint64_t)v.f_bavail * v.f_frsize <
+	    DISK_IS_FULL)
+		ctl_fail(EXIT_FULL, "%s; the disk of %s is full: make room "
+		    "there", text, path);
+	ctl_fail(EXIT_FAILED, "%s", text);
 }
 
 /* "user" and "add", or one word; the words are taken off argv. */

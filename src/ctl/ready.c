@@ -56,12 +56,12 @@ connect_to(const struct conf *conf)
 	return -1;
 }
 
-int
-ready_status(const struct conf *conf, const char *path)
+/* The whole answer, as a string. -1 if there is none. */
+static int
+ask(const struct conf *conf, const char *path, char *answer, size_t size)
 {
 	const char *request = ctl_text("GET %s HTTP/1.1\r\nHost: localhost\r\n"
 	    "Connection: close\r\n\r\n", path);
-	char answer[64];
 	uint64_t status;
 	size_t n = 0;
 	ssize_t got;
@@ -70,13 +70,61 @@ ready_status(const struct conf *conf, const char *path)
 	if (fd < 0)
 		return -1;
 	if (fdio_write_all(fd, request, strlen(request)) == 0)
-		while (n < 12 && (got = read(fd, answer + n, 12 - n)) > 0)
+		while (n < size - 1 &&
+		    (got = read(fd, answer + n, size - 1 - n)) > 0)
 			n += (size_t)got;
 	close(fd);
+	answer[n] = '\0';
 	if (n < 12 || memcmp(answer, "HTTP/1.", 7) != 0 ||
 	    num_u64(span_make(answer + 9, 3), 100, 599, &status) < 0)
 		return -1;
 	return (int)status;
+}
+
+int
+ready_status(const struct conf *conf, const char *path)
+{
+	char answer[4096];
+
+	return ask(conf, path, answer, sizeof(answer));
+}
+
+const char *
+ready_why_not(const struct conf *conf)
+{
+	static const char member[] = "\"reason\":\"";
+	char answer[4096];
+	const char *at;
+	int status = ask(conf, "/health/ready", answer, sizeof(answer));
+
+	if (status == 200)
+		return NULL;
+	if (status < 0)
+		return ctl_text("nobody answers on %s", conf->listen.n > 0 ?
+		    conf->listen.item[0] : "server.listen");
+	if ((at = strstr(answer, member)) == NULL)
+		return ctl_text("/health/ready answers %d", status);
+	at += sizeof(member) - 1;
+	return ctl_text("%.*s", (int)strcspn(at, "\""), at);
+}
+
+bool
+ready_may_listen(const struct conf *conf, struct err *e)
+{
+	struct sock_addr a;
+	uint32_t i;
+	int fd;
+
+	for (i = 0; i < conf->listen.n; i++) {
+		if (sock_addr_parse(&a, conf->listen.item[i], e) < 0)
+			return false;
+		if (a.ss.ss_family == AF_UNIX)
+			continue;
+		if ((fd = sock_listen(&a, 1, e)) < 0)
+			return false;
+		close(fd);
+	}
+	return true;
 }
 
 int

@@ -222,3 +222,12 @@ run_capture(const struct run *r, struct buf *out)
 	close(fd[0]);
 	return pid < 0 ? 127 : wait_for(pid, r);
 }
+
+bool
+run_unit_is_active(const char *unit)
+{
+	struct run r = { .argv = { "systemctl", "is-active", "--quiet", unit },
+	    .in = -1, .out = -1, .quiet = true };
+
+	return access("/run/systemd/system", F_OK) == 0 && run_program(&r) == 0;
+}

@@ -24,6 +24,8 @@ struct run {
 /* Path of a program, looked for in PATH, the usual places and, for those of
  * PostgreSQL, the directories of its versions, newest first. NULL: nowhere. */
 const char *run_find(const char *name);
+/* Is this unit of systemd active? False without systemd. */
+bool	run_unit_is_active(const char *unit);
 /* Its exit status; 127 if it could not be started, 128 + the signal that
  * ended it. */
 int	run_program(const struct run *);

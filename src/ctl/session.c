@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -26,13 +27,13 @@ static int
 read_conf(struct ctl *c, struct buf *findings)
 {
 	if (access(c->conf_path, R_OK) < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED,
+		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_CONFIG,
 		    errno == EACCES ? "%s: %s; be root or the user of omni2d" :
 		    "%s: %s; name the configuration with -c", c->conf_path,
 		    strerror(errno));
 	model_init(&c->model);
 	c->have_conf = loader_read(c->conf_path, &c->conf, &c->model, findings,
-	    LOADER_YAML) == 0;
+	    LOADER_YAML, &c->conf_status) == 0;
 	return c->have_conf ? 0 : -1;
 }
 
@@ -46,7 +47,9 @@ ctl_conf(struct ctl *c)
 	buf_init(&text, 1u << 20);
 	if (read_conf(c, &text) < 0) {
 		(void)!write(STDERR_FILENO, text.p, text.n);
-		ctl_fail(EXIT_FAILED, "the configuration is wrong");
+		ctl_fail(c->conf_status == EX_NOPERM ? EXIT_DENIED :
+		    EXIT_CONFIG, "the configuration is wrong; mend what the "
+		    "lines above name");
 	}
 	buf_free(&text);
 }
@@ -136,7 +139,8 @@ ctl_db(struct ctl *c)
 		return;
 	ctl_conf(c);
 	if (c->conf.database_url[0] == '\0')
-		ctl_fail(EXIT_FAILED, "%s: set database.url", c->conf_path);
+		ctl_fail(EXIT_CONFIG, "%s: set database.url, or run \"omni2ctl "
+		    "setup\"", c->conf_path);
 	c->db = ctl_db_open(c, c->conf.database_url,
 	    c->conf.database_timeout_ms, &e);
 	if (c->db == NULL)
@@ -279,7 +283,7 @@ ctl_changed(struct ctl *c)
 	rc = ctl_ask(c, "reload", &out, NULL);
 	if (rc == 0) {
 		fprintf(stderr, "%.*s", (int)out.n, out.p);
-		ctl_fail(EXIT_FAILED, "stored, but the daemon could not load "
+		ctl_fail(EXIT_CONFIG, "stored, but the daemon could not load "
 		    "its configuration; it goes on with the one before");
 	}
 	buf_free(&out);

@@ -68,8 +68,7 @@ read_file(struct setup *s)
 		ctl_fail(EXIT_FAILED, "out of memory");
 	n = fdio_read_file(s->path, s->text.p, FILE_MAX);
 	if (n < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    s->path, strerror(errno));
+		ctl_fail_file(s->path);
 	s->text.n = (size_t)n;
 }
 
@@ -81,8 +80,7 @@ setup_read(struct setup *s)
 	buf_init(&s->text, FILE_MAX + 1);
 	s->is_new = real == NULL && errno == ENOENT;
 	if (real == NULL && !s->is_new)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    s->c->conf_path, strerror(errno));
+		ctl_fail_file(s->c->conf_path);
 	s->path = s->is_new ? xstrdup(s->c->conf_path) : real;
 	if (s->is_new) {
 		conf_defaults(&s->c->conf);
@@ -112,7 +110,7 @@ static void __attribute__((noreturn))
 is_wrong(const struct setup *s, const struct conf_report *r)
 {
 	print_report(r);
-	ctl_fail(EXIT_FAILED, "%s: the configuration is wrong; mend it and run "
+	ctl_fail(EXIT_CONFIG, "%s: the configuration is wrong; mend it and run "
 	    "this again", s->path);
 }
 
@@ -277,15 +275,15 @@ write_file(struct setup *s, const char *path, struct span text,
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 	if (fd < 0)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    path, strerror(errno));
+		ctl_fail_file(path);
 	if ((getuid() == 0 && fchown(fd, uid, gid) < 0) ||
 	    fchmod(fd, mode) < 0 || fdio_write_all(fd, text.p, text.n) < 0 ||
 	    fsync(fd) < 0) {
 		int saved = errno;
 
 		unlink(path);
-		ctl_fail(EXIT_FAILED, "%s: %s", path, strerror(saved));
+		errno = saved;
+		ctl_fail_file(path);
 	}
 	close(fd);
 }
@@ -315,8 +313,7 @@ make_directory(struct setup *s)
 		return;
 	*slash = '\0';
 	if (mkdir(s->path, 0755) < 0 && errno != EEXIST)
-		ctl_fail(errno == EACCES ? EXIT_DENIED : EXIT_FAILED, "%s: %s",
-		    s->path, strerror(errno));
+		ctl_fail_file(s->path);
 	*slash = '/';
 }
 
@@ -373,7 +370,7 @@ setup_write(struct setup *s)
 	    !s->is_new && stat(s->path, &st) == 0 ? &st : NULL);
 	check_new(s, temporary);
 	if (rename(temporary, s->path) < 0)
-		ctl_fail(EXIT_FAILED, "%s: %s", s->path, strerror(errno));
+		ctl_fail_file(s->path);
 	read_again(s);
 	setup_done(s);
 }

@@ -115,9 +115,13 @@ connect_admin(const struct setup *s)
 		db = db_open(conninfo_of(s, role, POSTGRES), TIMEOUT_MS, &e);
 	if (db != NULL)
 		return db;
-	ctl_fail(EXIT_UNREACHABLE, "cannot administrate the PostgreSQL in %s: "
-	    "%s; be root or its user, or name a database with --database",
-	    s->socket_dir, first.text[0] != '\0' ? first.text : e.text);
+	if (first.code == ERR_NONE)
+		first = e;
+	if (first.code != ERR_DENIED)
+		ctl_fail_err(&first);
+	ctl_fail(EXIT_DENIED, "cannot make a database on the PostgreSQL in %s "
+	    "as %s; be root or its user, or name a database with --database",
+	    s->socket_dir, role);
 }
 
 static void
@@ -191,11 +195,10 @@ setup_connect(struct setup *s)
 	if (s->c->db != NULL || (s->dry && s->n_done > 0))
 		return;			/* it would be made before */
 	if (s->socket_dir != NULL)
-		ctl_fail(EXIT_UNREACHABLE, "%s; let %s in: \"local %s %s "
-		    "peer\" in pg_hba.conf", e.text, s->user->pw_name, DATABASE,
-		    s->user->pw_name);
-	ctl_fail(EXIT_UNREACHABLE, "%s; check the connection string \"%s\"",
-	    e.text, conninfo_shown(s->url));
+		ctl_fail(EXIT_UNREACHABLE, "%s: \"local %s %s peer\"",
+		    e.text, DATABASE, s->user->pw_name);
+	err_wrap(&e, "\"%s\"", conninfo_shown(s->url));
+	ctl_fail_err(&e);
 }
 
 void
@@ -226,7 +229,8 @@ setup_migrate(struct setup *s)
 		setup_ok(s, "the tables are up to date (version %d)",
 		    st.current);
 	else if (setup_begin(s, st.current <= 0 ? "make the tables" :
-	    "apply %d migrations to the tables", st.pending)) {
+	    "bring the tables from version %d to %d", st.current,
+	    st.available)) {
 		if (store_migrate(s->c->db, ctl_sql_dir(), &out, &e) < 0)
 			ctl_fail_err(&e);
 		setup_done(s);

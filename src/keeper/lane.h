@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "net/http_head.h"
 #include "shm/stream.h"
@@ -41,7 +42,8 @@ struct lane_luggage {
  * STREAM: the head of an event stream is out, the keeper has the connection
  * for life; struct stream_info follows. PUSH: struct lane_push and bytes that
  * are written to the stream. CLOSED also ends a stream. EVENT: struct
- * lane_event and the URI of a resource, as its server knows it; id is unused.
+ * lane_event and the URI of a resource, as its server knows it, or a message
+ * to the client of one session; id is unused.
  */
 enum lane_what { LANE_PARK = 1, LANE_CLOSED, LANE_ADOPT, LANE_DEAD,
 	LANE_STREAM, LANE_PUSH, LANE_EVENT };
@@ -62,6 +64,8 @@ struct lane_push {
 
 struct lane_event {
 	int64_t		server_id;
+	uint64_t	session;	/* whose client gets the message that
+					 * follows; 0: a URI follows */
 };
 
 #define LANE_BYTES_MAX	HTTP_HEAD_MAX
@@ -80,23 +84,26 @@ lane_id(uint64_t spawn, uint32_t use, uint32_t index)
 	    (index & 0xffffff);
 }
 
-/* Tells the keeper, through back[1], that a resource was updated. Never waits:
- * -1 when it cannot be told now. */
+/* Tells the keeper, through back[1], that a resource was updated (session 0),
+ * or what a server says to the client of a session. Never waits: -1 when it
+ * cannot be told now, or is too long. */
 static inline int
-lane_send_event(int back, int64_t server_id, struct span uri)
+lane_send_event(int back, int64_t server_id, uint64_t session,
+    struct span bytes)
 {
 	struct lane_back b = { .what = LANE_EVENT };
-	struct lane_event ev = { .server_id = server_id };
-	char message[sizeof(b) + sizeof(ev) + 1024];
+	struct lane_event ev = { .server_id = server_id, .session = session };
+	struct iovec part[3] = {
+		{ .iov_base = &b, .iov_len = sizeof(b) },
+		{ .iov_base = &ev, .iov_len = sizeof(ev) },
+		{ .iov_base = (void *)(uintptr_t)bytes.p, .iov_len = bytes.n },
+	};
+	struct msghdr m = { .msg_iov = part, .msg_iovlen = 3 };
 
-	if (uri.n > 1024)
+	if (bytes.n > LANE_BYTES_MAX - sizeof(ev))
 		return -1;
-	b.bytes = (uint32_t)(sizeof(ev) + uri.n);
-	memcpy(message, &b, sizeof(b));
-	memcpy(message + sizeof(b), &ev, sizeof(ev));
-	memcpy(message + sizeof(b) + sizeof(ev), uri.p, uri.n);
-	return send(back, message, sizeof(b) + b.bytes,
-	    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+	b.bytes = (uint32_t)(sizeof(ev) + bytes.n);
+	return sendmsg(back, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
 #endif

@@ -434,6 +434,24 @@ deliver(void *arg, const struct shm_sub *sub)
 	put(k, i, buf_span(&k->frame), u->now);
 }
 
+/* What a server says to the client of one session, as it is. */
+static void
+say(struct keeper *k, const struct lane_event *ev, struct span message,
+    int64_t now)
+{
+	uint32_t i = find_session(k, ev->session);
+	int64_t endpoint;
+
+	if (i == NONE)
+		return;
+	endpoint = k->c[i].stream->info.server_id;
+	if (endpoint != 0 && endpoint != ev->server_id)
+		return;
+	buf_reset(&k->frame, 65536);
+	sse_write(&k->frame, span_make(NULL, 0), message);
+	put(k, i, buf_span(&k->frame), now);
+}
+
 void
 stream_event(struct keeper *k, struct span bytes, int64_t now)
 {
@@ -445,6 +463,10 @@ stream_event(struct keeper *k, struct span bytes, int64_t now)
 	if (k->list[STREAM].n == 0)
 		return;
 	memcpy(&ev, bytes.p, sizeof(ev));
+	if (ev.session != 0) {
+		say(k, &ev, span_skip(bytes, sizeof(ev)), now);
+		return;
+	}
 	u.uri = span_skip(bytes, sizeof(ev));
 	shm_subs_each(k->shm, 0, ev.server_id, wall_s(), deliver, &u);
 }

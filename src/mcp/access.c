@@ -329,7 +329,8 @@ mcp_limit(struct mcp_call *c, struct err *e)
 	c->decision = AUDIT_LIMIT;
 	if (s->rate_per_minute > 0 && limit_server(c, s, now, e) < 0)
 		return -1;
-	if (c->limit_per_hour > 0)
+	/* looking after a task belongs to the call that made it */
+	if (c->limit_per_hour > 0 && !span_starts(c->msg.method, "tasks/"))
 		v = shm_rate_take(c->mcp->shm, RATE_USER,
 		    (uint64_t)c->who.user_id, c->limit_per_hour, window, now,
 		    &info);

@@ -17,6 +17,7 @@
 #include "base/fdio.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "mcp/heard.h"
 #include "mcp/mailbox.h"
 
 #define MAIL_WAIT_MS	2000		/* between two workers of one machine */
@@ -91,6 +92,7 @@ pass_answer(struct forward *f, struct question *q)
 {
 	static const char *const names[] = { "result", "error" };
 	struct json_value v[2];
+	struct span raw;
 	struct err e;
 	char *text;
 	int i;
@@ -98,9 +100,11 @@ pass_answer(struct forward *f, struct question *q)
 	if (json_object(q->answer, names, v, 2) != JSON_OK)
 		return;
 	i = v[0].type != JSON_NONE ? 0 : 1;
+	raw = f->is_task && v[i].type == JSON_OBJECT ?
+	    task_answer(f, v[i].raw) : v[i].raw;
 	text = arena_printf(f->c->mcp->mem, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,"
 	    "\"%s\":%.*s}", SPAN_FMT(q->upstream_id), names[i],
-	    SPAN_FMT(v[i].raw));
+	    SPAN_FMT(raw));
 	if (upstream_post(f->c->mcp->pool, &f->target, &f->up.session,
 	    span_str(text), &e) < 0)
 		log_warn("server \"%s\": the client's answer was not taken: %s",
@@ -118,25 +122,34 @@ find_question(struct forward *f, uint64_t number)
 	return NULL;
 }
 
-/* upstream_extra_fn: another worker has an answer for us. */
+/* upstream_extra_fn: another worker has an answer for us, or the server's
+ * listener has heard something. */
 int
 ask_on_mail(void *arg, struct err *e)
 {
 	struct forward *f = arg;
 	struct question *q = NULL;
+	bool heard = false;
 	struct buf body;
 	struct mail m;
+	int rc = 0;
 	int fd = mailbox_accept(f->c->mcp->mailbox, clock_mono_ms());
 
 	if (fd < 0)
 		return 0;
 	buf_init(&body, MAIL_BODY_MAX);
 	if (mailbox_recv(fd, &m, &body, clock_mono_ms() + MAIL_WAIT_MS) == 1 &&
-	    m.type == MAIL_RESPONSE && m.call == f->c->call_id)
-		q = find_question(f, m.number);
-	mailbox_send(fd, q != NULL ? MAIL_ACK : MAIL_GONE, m.call, 0,
+	    m.call == f->c->call_id) {
+		heard = m.type == MAIL_HEARD;
+		if (m.type == MAIL_RESPONSE)
+			q = find_question(f, m.number);
+	}
+	mailbox_send(fd, q != NULL || heard ? MAIL_ACK : MAIL_GONE, m.call, 0,
 	    SPAN_LIT(""));
 	close(fd);
+	if (heard)
+		rc = relay_message(f, arena_dup(f->c->mcp->mem,
+		    buf_span(&body)), e);
 	if (q != NULL) {
 		q->answered = true;
 		q->answer = arena_dup(f->c->mcp->mem, buf_span(&body));
@@ -146,7 +159,7 @@ ask_on_mail(void *arg, struct err *e)
 		}
 	}
 	buf_free(&body);
-	return 0;
+	return rc;
 }
 
 /* ---- a modern server and a legacy client ------------------------------------- */
@@ -315,6 +328,8 @@ ask_take_response(struct mcp_call *c, struct err *e)
 	bool taken = false;
 	int fd;
 
+	if (heard_is_answer(c->msg.id))
+		return heard_take_answer(c, e);
 	mcp_unpin(c);			/* what follows may wait */
 	c->msg.method = SPAN_LIT("response");
 	if (!c->has_session || !parse_id(c->msg.id, id) ||

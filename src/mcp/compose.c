@@ -79,6 +79,15 @@ compose_meta(struct forward *f, const struct sess_info *s, struct buf *b,
 	buf_add_char(b, '}');
 }
 
+/* To a server that does not know what it means it is not passed on. */
+static bool
+passes_task(const struct forward *f, const struct sess_info *s)
+{
+	if (s->era == ERA_MODERN)
+		return f->c->modern;
+	return f->wants_task;
+}
+
 int
 forward_compose(void *arg, const struct sess_info *s, struct buf *b,
     struct err *e)
@@ -94,6 +103,10 @@ forward_compose(void *arg, const struct sess_info *s, struct buf *b,
 	while (json_next_member(f->c->msg.params.raw, &pos, &name, &v)) {
 		if (span_is(name, "_meta") || span_is(name, "requestState") ||
 		    span_is(name, "inputResponses"))
+			continue;
+		if (span_is(name, "task") && !passes_task(f, s))
+			continue;
+		if (f->own.n == 0 && span_is(name, f->member))
 			continue;
 		add_member(b, &first, name,
 		    span_is(name, f->member) ? f->own : v.raw);

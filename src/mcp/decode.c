@@ -87,6 +87,7 @@ static const char *const param_names[PARAM_COUNT] = {
 	[PARAM_REF] = "ref", [PARAM_LEVEL] = "level",
 	[PARAM_REQUEST_STATE] = "requestState",
 	[PARAM_INPUT_RESPONSES] = "inputResponses",
+	[PARAM_TASK] = "task", [PARAM_TASK_ID] = "taskId",
 };
 
 static int
@@ -260,6 +261,8 @@ check_name_header(struct mcp_call *c, struct err *e)
 		member = PARAM_NAME;
 	else if (span_is(c->msg.method, "resources/read"))
 		member = PARAM_URI;
+	else if (span_starts(c->msg.method, "tasks/"))
+		member = PARAM_TASK_ID;
 	else
 		return 0;
 	rc = mcp_param_string(c, member, &want, e);

@@ -15,6 +15,8 @@
 #include "base/fiber.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "conf/model.h"
+#include "mcp/mailbox.h"
 #include "shm/health.h"
 
 /* ---- the call ------------------------------------------------------------ */
@@ -28,7 +30,8 @@ slot_fill(struct forward *f)
 	memset(&r, 0, sizeof(r));
 	r.call = c->call_id;
 	r.start_wall_us = c->wall_us;
-	r.session = c->session.id;
+	/* a modern client's calls are found by what stands for its session */
+	r.session = c->modern ? f->target.client_session : c->session.id;
 	r.rpc_id = hash_bytes(11, c->msg.id.p, c->msg.id.n);
 	span_copy(r.principal, sizeof(r.principal), span_str(c->email));
 	span_copy(r.org, sizeof(r.org), span_str(c->org));
@@ -71,10 +74,26 @@ report_outcome(struct forward *f, int rc, const struct err *e,
 
 	if (rc == 0)
 		breaker_success(h, f->c->upstream_us);
-	else if (e->code == ERR_CANCELLED || e->code == ERR_UNAVAILABLE)
+	else if (e->code == ERR_CANCELLED || e->code == ERR_UNAVAILABLE ||
+	    f->up.is_blameless)
 		breaker_forget(h);	/* not the server's doing */
 	else
 		breaker_failure(h, rules, clock_mono_ms());
+}
+
+/* What the server says on the stream of the client's own session, its
+ * listener brings us (heard.h). */
+static void
+watch_mailbox(struct forward *f)
+{
+	struct mcp *m = f->c->mcp;
+	struct err ignored;
+
+	if (f->caps == 0 || f->target.transport != TRANSPORT_HTTP)
+		return;
+	f->up.extra_fd = mailbox_open(&m->mailbox, m->conf.run_dir,
+	    m->shm->slot, &ignored);
+	f->up.on_extra = f->up.extra_fd < 0 ? NULL : ask_on_mail;
 }
 
 static void
@@ -102,16 +121,21 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->up.method = c->msg.method;
 	f->up.id = c->call_id;
 	f->up.headers = span_make(trace, (size_t)(at - trace));
-	f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
+	f->up.deadline_ms = clock_mono_ms() + (f->is_long &&
+	    f->target.timeout_ms < m->conf.input_timeout_ms ?
+	    m->conf.input_timeout_ms : f->target.timeout_ms);
 	f->up.response_max = (size_t)m->conf.result_max;
+	f->up.result_max = (size_t)m->conf.streamed_max;
 	f->up.client_fd = c->modern ? c->http->client_fd : -1;
 	f->up.cancel_word = &shm_cancel_word(m->shm, m->shm->slot)->v;
 	f->up.cancel_value = c->call_id;
 	f->up.on_message = relay_message;
+	f->up.on_result = flow_result;
 	f->up.extra_fd = -1;
 	f->up.arg = f;
 	f->resume_fd = -1;
 	forward_caps(f);
+	watch_mailbox(f);
 	f->up.response = &m->response;
 	buf_reset(&m->response, 1 << 20);
 }
@@ -169,12 +193,16 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 		buf_add_str(out, ",\"error\":");
 		return buf_add_span(out, v[1].raw);
 	}
+	if (f->is_task || f->wants_task)
+		v[0].raw = task_take_result(f, v[0].raw);
 	/* the eras agree: the result passes as it is */
 	if (!c->modern && f->up.session.era != ERA_MODERN)
 		return buf_add_span(out, v[0].raw);
 	if (json_object(v[0].raw, rnames, r, 3) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with a "
 		    "result that names a member twice", c->server_name);
+	if (c->modern && span_is(r[0].raw, "\"task\"") && !f->is_task)
+		return buf_add_span(out, task_take_result(f, v[0].raw));
 	if (c->modern && span_is(r[0].raw, "\"input_required\""))
 		return held_seal_result(f, v[0].raw, out, e);
 	if (!c->modern || (r[0].type != JSON_NONE &&
@@ -288,9 +316,8 @@ resume(struct forward *f, const struct state *st, struct buf *out,
 	return rc;
 }
 
-/* Permission is given; limits, breaker and audit decide now. Unpins. */
-static int
-forward(struct forward *f, struct buf *out, struct err *e)
+int
+forward_run(struct forward *f, struct buf *out, struct err *e)
 {
 	struct mcp_call *c = f->c;
 	struct mcp *m = c->mcp;
@@ -335,11 +362,13 @@ forward(struct forward *f, struct buf *out, struct err *e)
 		c->released = true;
 		return 0;
 	}
+	if (rc == 0 && f->up.has_flowed)
+		return 0;
 	return rc < 0 ? -1 : forward_take_response(f, out, e);
 }
 
-static struct span
-quoted(struct mcp_call *c, struct span text)
+struct span
+forward_quoted(struct mcp_call *c, struct span text)
 {
 	struct buf *b = &c->mcp->event;		/* free before the call begins */
 
@@ -348,9 +377,8 @@ quoted(struct mcp_call *c, struct span text)
 	return arena_dup(c->mcp->mem, buf_span(b));
 }
 
-/* Policy index of the catalog server, noted in the call; false if gone. */
-static bool
-note_server(struct mcp_call *c, uint32_t cat_index)
+bool
+forward_note_server(struct mcp_call *c, uint32_t cat_index)
 {
 	const struct cat_server *s = cat_server(c->catalog, cat_index);
 
@@ -381,8 +409,8 @@ find_item(struct mcp_call *c, enum item_kind kind, struct span name,
 		*item = catalog_find_own(c->catalog, server, kind, name);
 }
 
-static int
-denied(struct mcp_call *c, struct span name, struct err *e)
+int
+forward_denied(struct mcp_call *c, struct span name, struct err *e)
 {
 	c->decision = AUDIT_DENY;
 	return err_set(e, ERR_DENIED, "Access denied to %.*s",
@@ -405,24 +433,31 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 		    err_set(e, ERR_PARAMS, "params.name is missing");
 	span_copy(c->object, sizeof(c->object), name);
 	find_item(c, kind, name, &item);
-	if (item == CAT_NONE || !note_server(c, cat_item(c->catalog, item)->server))
+	if (item == CAT_NONE || !forward_note_server(c,
+	    cat_item(c->catalog, item)->server))
 		return err_set(e, ERR_PARAMS, "Unknown %s: %.*s",
 		    kind == ITEM_TOOL ? "tool" : "prompt",
 		    (int)(name.n > 200 ? 200 : name.n), name.p);
 	own = cat_span(c->catalog, cat_item(c->catalog, item)->name);
 	span_copy(c->object, sizeof(c->object), own);
 	if (!mcp_may(c, c->server, kind, own, item, true))
-		return denied(c, name, e);
+		return forward_denied(c, name, e);
 	memset(&f, 0, sizeof(f));
 	f.c = c;
 	f.member = "name";
-	f.own = quoted(c, own);
+	f.own = forward_quoted(c, own);
 	f.up.name = arena_dup(c->mcp->mem, own);
+	f.task.tool = f.up.name;
+	f.wants_task = kind == ITEM_TOOL && !c->modern &&
+	    c->revision == MCP_LATEST_LEGACY &&
+	    c->msg.param[PARAM_TASK].type == JSON_OBJECT &&
+	    (mcp_tasks_of_server(c, pol_server(c->policy, c->server)->id) &
+	    TASKS_CALL) != 0;
 	if (kind == ITEM_TOOL && (cat_item(c->catalog, item)->flags &
 	    CAT_HAS_PARAM_HEADERS) && mcp_param_headers(c, cat_span(c->catalog,
 	    cat_item(c->catalog, item)->raw), &f.param_headers, e) < 0)
 		return -1;
-	return forward(&f, out, e);
+	return forward_run(&f, out, e);
 }
 
 int
@@ -476,11 +511,11 @@ mcp_resource_decision(struct mcp_call *c, struct span uri, struct span *own,
 	uint32_t server = find_resource(c, uri, own);
 
 	span_copy(c->object, sizeof(c->object), *own);
-	if (server == CAT_NONE || !note_server(c, server))
+	if (server == CAT_NONE || !forward_note_server(c, server))
 		return err_set(e, ERR_PARAMS, "Resource not found: %.*s",
 		    (int)(uri.n > 200 ? 200 : uri.n), uri.p);
 	if (!mcp_may(c, c->server, ITEM_RESOURCE, *own, CAT_NONE, true))
-		return denied(c, uri, e);
+		return forward_denied(c, uri, e);
 	return 0;
 }
 
@@ -500,9 +535,9 @@ mcp_m_read_resource(struct mcp_call *c, struct buf *out, struct err *e)
 	memset(&f, 0, sizeof(f));
 	f.c = c;
 	f.member = "uri";
-	f.own = quoted(c, own);
+	f.own = forward_quoted(c, own);
 	f.up.name = arena_dup(c->mcp->mem, own);
-	return forward(&f, out, e);
+	return forward_run(&f, out, e);
 }
 
 /* The reference names a prompt or a template; it is un-prefixed, checked like
@@ -533,13 +568,14 @@ mcp_m_complete(struct mcp_call *c, struct buf *out, struct err *e)
 	if (is_prompt) {
 		find_item(c, ITEM_PROMPT, text, &item);
 		if (item == CAT_NONE ||
-		    !note_server(c, cat_item(c->catalog, item)->server))
+		    !forward_note_server(c,
+		    cat_item(c->catalog, item)->server))
 			return err_set(e, ERR_PARAMS, "Unknown prompt: %.*s",
 			    (int)(text.n > 200 ? 200 : text.n), text.p);
 		own = cat_span(c->catalog, cat_item(c->catalog, item)->name);
 		span_copy(c->object, sizeof(c->object), own);
 		if (!mcp_may(c, c->server, ITEM_PROMPT, own, item, true))
-			return denied(c, text, e);
+			return forward_denied(c, text, e);
 	} else if (mcp_resource_decision(c, text, &own, e) < 0)
 		return -1;
 	memset(&f, 0, sizeof(f));
@@ -547,6 +583,6 @@ mcp_m_complete(struct mcp_call *c, struct buf *out, struct err *e)
 	f.member = "ref";
 	f.own = span_str(arena_printf(c->mcp->mem, "{\"type\":%.*s,\"%s\":%.*s}",
 	    SPAN_FMT(v[0].raw), is_prompt ? "name" : "uri",
-	    SPAN_FMT(quoted(c, own))));
-	return forward(&f, out, e);
+	    SPAN_FMT(forward_quoted(c, own))));
+	return forward_run(&f, out, e);
 }

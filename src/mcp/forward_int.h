@@ -7,6 +7,7 @@
 
 #include "mcp/mcp_int.h"
 #include "mcp/state.h"
+#include "mcp/task.h"
 
 #define QUESTIONS_MAX	16
 #define ROUNDS_MAX	32
@@ -18,6 +19,12 @@ struct question {
 	struct span	key;		/* raw name in inputRequests */
 	bool		answered;
 	struct span	answer;		/* raw response message of the client */
+};
+
+/* Tasks of the caller at one server. */
+struct task_list {
+	uint32_t	n;
+	struct task_ref	*task;
 };
 
 struct forward {
@@ -38,6 +45,13 @@ struct forward {
 	/* multi round trip towards a modern server */
 	struct span	 input_responses;	/* raw object to send; .n 0 none */
 	struct span	 request_state;		/* raw JSON string; .n 0 none */
+	/* tasks (m_task.c) */
+	bool		 is_task;	/* tasks/... */
+	bool		 wants_task;	/* tools/call of 2025-11-25 with task */
+	bool		 is_long;	/* waits until a task has ended */
+	struct task_ref	 task;		/* of a tools/call: tool only */
+	struct task_list *tasks;	/* tasks/list: those to be shown */
+	int64_t		 next_server;	/* tasks/list: 0 none */
 	/* a held call (held.c) */
 	int		 resume_fd;	/* the retry's worker; -1 none */
 	bool		 held;		/* the client's connection was released */
@@ -59,6 +73,14 @@ int	relay_message(void *forward, struct span message, struct err *);
 /* A notification of a held call that came from another worker. */
 int	relay_notification(struct forward *, struct span message, struct err *);
 int	relay_stream_event(struct mcp_call *, struct span message);
+int	relay_begin_stream(struct mcp_call *);
+
+/* flow.c: upstream_result_fn, and the end of such an answer: after its record.
+ * -1: the connection must be closed. */
+int	flow_result(void *forward, struct span piece, struct err *e);
+int	flow_end(struct mcp_call *);
+/* 0 (debug) .. 7 (emergency), -1. */
+int	relay_level(struct json_value);
 
 /* ask.c: legacy clients, asked on the call's stream */
 bool	ask_client_can(const struct forward *, struct span method);
@@ -84,7 +106,22 @@ int	held_resume(struct forward *, const struct state *, struct span responses,
 int	held_seal_result(struct forward *, struct span result, struct buf *out,
 	    struct err *);
 
+/* m_task.c */
+/* The server's result with ids as the client knows them; in the arena. */
+struct span task_take_result(struct forward *, struct span result);
+/* The same for what it says meanwhile. False: not for this client. */
+bool	task_take_message(struct forward *, struct span *message);
+/* A client's answer to a question, for the server. */
+struct span task_answer(struct forward *, struct span result);
+
 /* forward.c */
+/* Permission is given; limits, breaker and audit decide now. Unpins. */
+int	forward_run(struct forward *, struct buf *out, struct err *);
+/* The text as JSON string, in the arena; before the call begins. */
+struct span forward_quoted(struct mcp_call *, struct span text);
+/* Notes the catalog's server in the call; false if it is gone. */
+bool	forward_note_server(struct mcp_call *, uint32_t cat_index);
+int	forward_denied(struct mcp_call *, struct span name, struct err *);
 int	forward_take_response(struct forward *, struct buf *out, struct err *);
 
 #endif

@@ -195,6 +195,7 @@ resume_frame(struct forward *f, const struct mail *m, const struct buf *body,
 		    (int)(body->n > 400 ? 400 : body->n), body->p);
 	case MAIL_RESPONSE:
 	case MAIL_RESUME:
+	case MAIL_HEARD:
 	case MAIL_ACK:
 	case MAIL_GONE:
 		break;

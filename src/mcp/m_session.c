@@ -4,9 +4,10 @@
  *
  * Worker. The state lies in shared memory (shm/client.h), so any worker sees
  * it. Watching a resource takes the right to read it. The upstream is told on
- * the session that all share; what it announces is fetched by stdiod and the
+ * the client's own session there or else on the one that all share; what it announces is fetched by stdiod and the
  * listeners, never here.
  */
+#include "mcp/forward_int.h"
 #include "mcp/stream.h"
 
 #include "base/clock.h"
@@ -62,6 +63,22 @@ declares_subscribe(const struct mcp_call *c)
 	    json_object(v.raw, subscribe, &v, 1) == JSON_OK && json_is_true(v);
 }
 
+/* A client that has a session of its own at the server watches there: servers
+ * tell who subscribed, and its calls go there too. */
+static void
+own_session(struct mcp_call *c, struct upstream_target *target)
+{
+	struct forward f;
+
+	if (c->modern)
+		return;			/* the listeners ask for all */
+	memset(&f, 0, sizeof(f));
+	f.c = c;
+	f.target = *target;
+	forward_caps(&f);
+	*target = f.target;
+}
+
 int
 mcp_watch_find(struct mcp_call *c, struct span uri, struct mcp_watched *w,
     struct err *e)
@@ -76,6 +93,7 @@ mcp_watch_find(struct mcp_call *c, struct span uri, struct mcp_watched *w,
 		return err_set(e, ERR_PARAMS, "the URI is too long to watch");
 	upstream_target_copy(&w->target, c->mcp->mem, c->policy, c->server,
 	    c->mcp->conf.default_timeout_ms);
+	own_session(c, &w->target);
 	w->text = arena_dup(c->mcp->mem, uri);
 	w->own = span_skip(w->text, uri.n - own.n);	/* always its tail */
 	w->declared = declares_subscribe(c);
@@ -213,7 +231,8 @@ let_go(struct mcp_call *c, const struct mcp_watched *w, uint64_t owner)
 {
 	struct err e;
 
-	if (shm_subs_others(c->mcp->shm, owner, w->target.server_id,
+	if (w->target.client_session == 0 &&
+	    shm_subs_others(c->mcp->shm, owner, w->target.server_id,
 	    shm_sub_hash(w->own), c->wall_us / 1000000))
 		return;
 	if (mcp_watch_tell(c, w, "resources/unsubscribe", &e) < 0)
@@ -254,6 +273,7 @@ note_watched(void *arg, const struct shm_sub *s)
 		return;
 	upstream_target_copy(&w->target, c->mcp->mem, c->policy, server,
 	    c->mcp->conf.default_timeout_ms);
+	own_session(c, &w->target);
 	w->text = arena_dup(c->mcp->mem, span_str(s->text));
 	w->own = span_skip(w->text, s->own);
 	w->declared = true;

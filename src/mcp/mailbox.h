@@ -20,6 +20,8 @@ enum mail_type {
 	MAIL_RESPONSE = 1,	/* body: a client's response message; then ACK or
 				 * GONE comes back and the connection ends */
 	MAIL_RESUME,		/* body: inputResponses object; frames follow */
+	MAIL_HEARD,		/* body: a message of the server that its
+				 * listener heard; then ACK or GONE */
 	/* from it */
 	MAIL_ACK, MAIL_GONE,
 	MAIL_MESSAGE,		/* body: a notification of the server */

@@ -51,6 +51,8 @@ int	mcp_serve(struct mcp *, const struct mcp_http *);
  */
 int	mcp_stream_recheck(struct mcp *, struct stream_info *,
 	    struct buf *events);
+/* Just after the start: not every server has been looked at. */
+bool	mcp_is_discovering(struct shm *);
 /* A Host that this server answers to: an address, localhost, or configured. */
 bool	mcp_host_is_allowed(const struct conf *, struct span authority);
 /* Between requests, now and then: closes idle upstream connections. */

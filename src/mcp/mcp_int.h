@@ -51,7 +51,7 @@ struct mcp {
 /* Members of params that methods ask for; found in one pass (decode.c). */
 enum mcp_param { PARAM_META, PARAM_ARGUMENTS, PARAM_NAME, PARAM_URI,
 	PARAM_CURSOR, PARAM_REF, PARAM_LEVEL, PARAM_REQUEST_STATE,
-	PARAM_INPUT_RESPONSES, PARAM_COUNT };
+	PARAM_INPUT_RESPONSES, PARAM_TASK, PARAM_TASK_ID, PARAM_COUNT };
 
 /* A decoded JSON-RPC message; spans into the body. */
 struct mcp_message {
@@ -106,6 +106,9 @@ struct mcp_call {
 	bool		 resumed;	/* a stream was replayed (resume.c) */
 	struct spool	 spool;		/* of the call's stream; fd -1: none */
 	bool		 response_error;	/* the upstream's answer is an error */
+	bool		 flows;		/* the result passes as it comes (flow.c) */
+	bool		 flow_is_event;
+	uint64_t	 flow_bytes;
 	/* an event stream that the keeper takes over (stream.c); NULL: none */
 	struct stream_info *stream;
 	struct span	 stream_first;	/* its first events */
@@ -128,6 +131,8 @@ int	mcp_param_string(struct mcp_call *, enum mcp_param, struct span *out,
 /* access.c */
 int	mcp_check_origin(struct mcp_call *, struct err *);
 void	mcp_cors_headers(struct mcp_call *, bool preflight);
+/* discovery.c: nothing may be pinned */
+void	mcp_await_discovery(struct shm *);
 int	mcp_pin(struct mcp_call *, struct err *);
 void	mcp_unpin(struct mcp_call *);
 int	mcp_authenticate(struct mcp_call *, struct err *);
@@ -162,8 +167,17 @@ int	mcp_m_call_tool(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_read_resource(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_get_prompt(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_complete(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_task(struct mcp_call *, struct buf *, struct err *);
+int	mcp_m_list_tasks(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_cancelled(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_ignored(struct mcp_call *, struct buf *, struct err *);
+
+/* m_task.c: what the servers behind the endpoint can do with tasks; pinned. */
+#define TASKS_EXTENSION	META_PREFIX "tasks"
+enum mcp_tasks { TASKS_CALL = 1, TASKS_LIST = 2, TASKS_CANCEL = 4,
+	TASKS_EXT = 8 };
+uint32_t mcp_tasks_offered(struct mcp_call *);
+uint32_t mcp_tasks_of_server(const struct mcp_call *, int64_t server_id);
 
 /* resume.c */
 int	mcp_resume(struct mcp_call *, struct span last_id, struct err *);

@@ -32,6 +32,32 @@ capability(struct json_out *j, const char *name, bool changes)
 	json_object_end(j);
 }
 
+/* Of the era of the client, where a server behind the endpoint has them. */
+static void
+task_capabilities(struct mcp_call *c, struct json_out *j)
+{
+	uint32_t offers = mcp_tasks_offered(c);
+
+	if (c->modern && (offers & TASKS_EXT) != 0) {
+		json_object_begin(j, "extensions");
+		capability(j, TASKS_EXTENSION, false);
+		json_object_end(j);
+	}
+	if (c->revision != MCP_LATEST_LEGACY || (offers & TASKS_CALL) == 0)
+		return;
+	json_object_begin(j, "tasks");
+	if ((offers & TASKS_LIST) != 0)
+		capability(j, "list", false);
+	if ((offers & TASKS_CANCEL) != 0)
+		capability(j, "cancel", false);
+	json_object_begin(j, "requests");
+	json_object_begin(j, "tools");
+	capability(j, "call", false);
+	json_object_end(j);
+	json_object_end(j);
+	json_object_end(j);
+}
+
 /* Union over the servers behind the endpoint: what is listed is offered. */
 static void
 capabilities(struct mcp_call *c, struct json_out *j)
@@ -45,6 +71,7 @@ capabilities(struct mcp_call *c, struct json_out *j)
 	capability(j, "prompts", true);
 	capability(j, "completions", false);
 	capability(j, "logging", false);
+	task_capabilities(c, j);
 	json_object_end(j);
 }
 

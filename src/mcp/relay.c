@@ -17,8 +17,8 @@ has_event_ids(const struct mcp_call *c)
 	return !c->modern && c->has_session && c->revision >= 20250326;
 }
 
-static int
-begin_stream(struct mcp_call *c)
+int
+relay_begin_stream(struct mcp_call *c)
 {
 	struct http_reply *r = c->http->reply;
 	char text[SPOOL_ID_SIZE + 40];
@@ -50,7 +50,7 @@ relay_stream_event(struct mcp_call *c, struct span message)
 	char text[SPOOL_ID_SIZE];
 	int rc = 0;
 
-	if (!r->streaming && begin_stream(c) < 0)
+	if (!r->streaming && relay_begin_stream(c) < 0)
 		rc = -1;
 	if (c->spool.fd >= 0) {
 		spool_event(&c->spool, message, text);
@@ -63,8 +63,8 @@ relay_stream_event(struct mcp_call *c, struct span message)
 	return c->spool.fd >= 0 ? 0 : rc;
 }
 
-static int
-level_number(struct json_value v)
+int
+relay_level(struct json_value v)
 {
 	static const char *const names[] = { "debug", "info", "notice",
 	    "warning", "error", "critical", "alert", "emergency" };
@@ -120,14 +120,14 @@ relay_log(struct forward *f, struct json_value params, struct span message)
 	if (f->c->modern) {
 		if (f->c->msg.m_log_level.type == JSON_NONE)
 			return 0;
-		least = level_number(f->c->msg.m_log_level);
+		least = relay_level(f->c->msg.m_log_level);
 	} else {
 		least = f->c->has_session ? shm_client_level(f->c->mcp->shm,
 		    f->c->session.id) : -1;
 		if (least < 0)
 			least = 1;
 	}
-	return level_number(level) < least ? 0 :
+	return relay_level(level) < least ? 0 :
 	    relay_stream_event(f->c, message);
 }
 
@@ -146,6 +146,9 @@ relay_notification(struct forward *f, struct span message, struct err *e)
 		rc = relay_progress(f, v[1]);
 	else if (span_is(method, "notifications/message"))
 		rc = relay_log(f, v[1], message);
+	else if (span_is(method, "notifications/tasks/status") &&
+	    (f->is_task || f->wants_task))
+		rc = relay_stream_event(f->c, message);
 	/* A modern client cancels by leaving; a legacy one does not. */
 	if (rc < 0 && f->c->modern)
 		return err_set(e, ERR_CANCELLED, "the client has gone");
@@ -184,6 +187,8 @@ relay_message(void *arg, struct span message, struct err *e)
 	struct json_value v[3];
 	struct span method;
 
+	if ((f->is_task || f->wants_task) && !task_take_message(f, &message))
+		return 0;
 	if (json_object(message, names, v, 3) != JSON_OK ||
 	    !json_string_plain(v[0], &method))
 		return 0;

@@ -84,6 +84,7 @@ mcp_refresh(struct mcp *m)
 	auth_init(m->conf.token_secret, m->conf.token_issuer);
 	session_init(m->conf.token_secret);
 	state_init(m->conf.token_secret);
+	task_init(m->conf.token_secret);
 	log_set_level((enum log_level)m->conf.log_level);
 	if (m->conf.node[0] != '\0')
 		span_copy(m->node, sizeof(m->node), span_str(m->conf.node));
@@ -289,6 +290,7 @@ run(struct mcp_call *c, struct err *e)
 	if (mcp_check_origin(c, e) < 0)
 		return -1;
 	mcp_cors_headers(c, false);
+	mcp_await_discovery(c->mcp->shm);
 	if (mcp_pin(c, e) < 0 || mcp_authenticate(c, e) < 0 ||
 	    http_rules(c, e) < 0 || bind_server(c, e) < 0)
 		return -1;
@@ -340,6 +342,8 @@ answer(struct mcp_call *c)
 
 	if (c->stream != NULL)
 		return mcp_stream_answer(c);
+	if (c->flows)
+		return flow_end(c);
 	if (c->resumed)
 		return r->streaming ? http_reply_stream_end(r) : -1;
 	if (r->streaming || (c->prefers_stream && c->msg.is_request &&

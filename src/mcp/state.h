@@ -15,13 +15,15 @@
 #include "base/err.h"
 #include "base/span.h"
 
-enum state_kind { STATE_UPSTREAM = 1, STATE_HELD = 2 };
+enum state_kind { STATE_UPSTREAM = 1, STATE_HELD = 2, STATE_TASKS = 3,
+	STATE_HEARD = 4 };
 
 struct state {
 	enum state_kind	kind;
 	uint32_t	slot;		/* STATE_HELD */
-	uint64_t	call;
-	struct span	inner;		/* STATE_UPSTREAM: JSON string, raw */
+	uint64_t	call;		/* STATE_TASKS: server id */
+	struct span	inner;		/* JSON string, raw; STATE_HEARD: the
+					 * server's id of its request */
 };
 
 /* What it is bound to. */

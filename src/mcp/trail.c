@@ -88,7 +88,8 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	r.upstream_us = c->upstream_us;
 	r.duration_us = clock_mono_us() - c->start_us;
 	r.request_bytes = (int64_t)(h->size + c->http->body.n);
-	r.response_bytes = (int64_t)reply->body.n;
+	r.response_bytes = (int64_t)(c->flows ? c->flow_bytes : reply->body.n);
+	r.incomplete = c->flows && failed;
 	shm_count_in(shm_self(m->shm), counter_of(c->decision), 1);
 	rc = audit_emit(&m->audit, &r, m->conf.audit_sync,
 	    clock_mono_ms() + 5000, e);

@@ -42,7 +42,7 @@ begin_event(struct sse_parser *s)
 	buf_reset(&s->data, KEEP);
 	buf_reset(&s->type, KEEP);
 	buf_reset(&s->id, KEEP);
-	s->has_data = s->has_id = false;
+	s->has_data = s->has_id = s->is_open = false;
 	s->retry_ms = -1;
 }
 
@@ -69,9 +69,10 @@ line_length(struct span in)
 static int
 add_data(struct sse_parser *s, struct span value)
 {
-	if (s->has_data && buf_add_char(&s->data, '\n') < 0)
+	if (s->has_data && !s->is_open && buf_add_char(&s->data, '\n') < 0)
 		return -1;
 	s->has_data = true;
+	s->is_open = false;
 	return buf_add_span(&s->data, value);
 }
 
@@ -200,6 +201,41 @@ sse_parse(struct sse_parser *s, struct span in, size_t *taken,
 		begin_event(s);
 	}
 	return 0;
+}
+
+size_t
+sse_parser_pending(const struct sse_parser *s)
+{
+	return s->event_done ? 0 : s->line.n + s->data.n;
+}
+
+/*
+ * What stands in the open line moves to the data; the name of the field stays
+ * and the line goes on behind it, with the one space that is no part of it.
+ */
+struct span
+sse_parser_data(struct sse_parser *s)
+{
+	struct span text = buf_span(&s->line);
+
+	if (s->event_done)
+		return span_make(NULL, 0);
+	if (text.n > 5 && span_starts(text, "data:")) {
+		s->bom_done = true;
+		text = span_skip(text, text.p[5] == ' ' ? 6 : 5);
+		if (add_data(s, text) < 0)
+			return span_make(NULL, 0);
+		s->is_open = true;
+		buf_reset(&s->line, KEEP);
+		buf_add_str(&s->line, "data: ");
+	}
+	return buf_span(&s->data);
+}
+
+void
+sse_parser_forget(struct sse_parser *s)
+{
+	buf_reset(&s->data, KEEP);
 }
 
 int

@@ -26,6 +26,7 @@ struct sse_parser {
 	struct buf	id;
 	bool		has_data, has_id, skip_lf, bom_done;
 	bool		event_done;	/* cleared by the next call */
+	bool		is_open;	/* a line of data goes on in line */
 	long		retry_ms;
 };
 
@@ -39,6 +40,12 @@ void	sse_parser_free(struct sse_parser *);
  */
 int	sse_parse(struct sse_parser *, struct span in, size_t *taken,
 	    struct sse_event *event, struct err *);
+
+/* Of an event that is not complete, after sse_parse() gave 0: how much of it is
+ * held, its data so far, and dropping that data: the bound is for the rest. */
+size_t	sse_parser_pending(const struct sse_parser *);
+struct span sse_parser_data(struct sse_parser *);
+void	sse_parser_forget(struct sse_parser *);
 
 /* Appends "event: message\ndata: <data>\n\n" (with "id:" when id.n > 0).
  * data must hold no CR or LF: they are JSON white space outside strings and

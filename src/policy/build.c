@@ -14,6 +14,7 @@
  */
 #include "policy/build.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -164,6 +165,7 @@ static uint64_t
 config_hash(const struct model_server *m)
 {
 	uint8_t digest[32] = { (uint8_t)m->transport };
+	char limits[48];
 	uint64_t hash;
 
 	chain(digest, m->url);
@@ -173,7 +175,12 @@ config_hash(const struct model_server *m)
 	chain_list(digest, &m->args);
 	chain_list(digest, &m->env);
 	chain(digest, !m->sandbox ? "open" : m->network ? "" : "no network");
+	chain(digest, m->sandbox_required ? "required" : "");
 	chain_list(digest, &m->writable);
+	chain_list(digest, &m->hidden);
+	snprintf(limits, sizeof(limits), "%lld %lld", (long long)m->memory,
+	    (long long)m->processes);
+	chain(digest, limits);
 	memcpy(&hash, digest, sizeof(hash));
 	return hash;
 }
@@ -363,10 +370,14 @@ add_server(struct builder *b, const struct model_server *m,
 	s->burst = clamp_u32(m->burst);
 	s->sandbox = !m->sandbox ? POL_SANDBOX_OFF : m->network ?
 	    POL_SANDBOX_ON : POL_SANDBOX_NO_NETWORK;
+	s->sandbox_required = m->sandbox_required;
+	s->memory = m->memory;
+	s->processes = m->processes;
 	s->config_hash = config_hash(m);
 	if (add_list(b, &m->args, &s->args) < 0 ||
 	    add_list(b, &m->env, &s->env) < 0 ||
 	    add_list(b, &m->writable, &s->writable) < 0 ||
+	    add_list(b, &m->hidden, &s->hidden) < 0 ||
 	    add_list(b, &m->tool_globs, &s->tool_globs) < 0 ||
 	    add_restrictions(b, m, s) < 0)
 		return -1;

@@ -41,9 +41,12 @@ struct pol_server {
 	uint32_t	transport;	/* enum transport */
 	struct pol_str	name, display_name, description, url, command, cwd;
 	struct pol_list	args, env;	/* of pol_str */
-	struct pol_list	writable;	/* of pol_str: paths, in the sandbox */
+	struct pol_list	writable, hidden;	/* of pol_str: paths, in the
+					 * sandbox */
 	uint32_t	sandbox;	/* enum pol_sandbox */
-	uint32_t	reserved;
+	uint32_t	sandbox_required;
+	int64_t		memory;		/* of a stdio server; 0: stdio.memory */
+	int64_t		processes;	/* likewise */
 	struct pol_str	auth_header;	/* "Name: value"; secret */
 	int64_t		timeout_ms;	/* 0: default */
 	int64_t		retry_delay_ms;

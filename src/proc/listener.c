@@ -13,12 +13,17 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/fiber.h"
 #include "base/hash.h"
 #include "base/json_read.h"
 #include "base/json_write.h"
 #include "base/log.h"
 #include "conf/model.h"
+#include "mcp/heard.h"
+#include "mcp/state.h"
+#include "proc/probe.h"
 #include "shm/client.h"
+#include "shm/gen.h"
 #include "shm/slot.h"
 
 #define STREAM_MS	3600000	/* then it is opened anew */
@@ -28,19 +33,45 @@
 #define LONG_MS		10000	/* a stream that lived was a good one */
 #define END_MS		5000	/* from SIGTERM to SIGKILL */
 #define EVENTS_S	500	/* a second */
+#define RETRY_MIN_MS	100
+#define EARS_MAX	256	/* sessions of single clients that are heard */
+#define WAKE_MS		50
+#define LOOK_MS		2000	/* for those that have come or gone */
 
 enum { ENDED, FAILED, REFUSED };	/* exit status */
 
 /* ---- the child ------------------------------------------------------------------ */
 
+/* One session and its stream; on a fiber if there may be several. */
 struct hearing {
 	struct shm	*shm;
 	struct upstream_pool *pool;
 	const struct upstream_target *target;
-	struct sess_info session;
-	int		 back;
-	int64_t		 tokens_ms, tokens;
+	struct sess_info session;	/* .client_session: whose; 0: shared */
+	const struct ears *all;
+	int64_t		 tokens_ms, tokens, woke_ms;
 	struct buf	 params, response;
+	_Atomic uint64_t *stop;
+	/* of an ear */
+	_Atomic uint64_t own_stop;
+	enum { EAR_FREE, EAR_HEARS, EAR_IS_DEAF } state;
+	int		 told_fd;	/* waits for the stream; -1: nobody does */
+	bool		 is_open, seen;
+};
+
+/* All that a process hears. */
+struct ears {
+	struct shm	*shm;
+	const struct upstream_target *target;
+	const char	*stdio_socket;
+	int		 back;
+	pid_t		 poller;
+	char		 run_dir[CONF_TEXT];
+	int64_t		 input_timeout_s;
+	struct hearing	 shared;
+	bool		 shared_ended;
+	int		 status;	/* of the shared one, then */
+	struct hearing	 ear[EARS_MAX];
 };
 
 static _Atomic uint64_t stop;
@@ -87,13 +118,65 @@ updated(struct hearing *h, struct json_value params)
 	if (!shm_subs_wanted(h->shm, h->target->server_id, uri,
 	    clock_wall_us() / 1000000))
 		return;
-	if ((!may_send(h) || lane_send_event(h->back, h->target->server_id,
-	    uri) < 0) && log_limit_ok(&ll))
+	if ((!may_send(h) || lane_send_event(h->all->back,
+	    h->target->server_id, 0, uri) < 0) && log_limit_ok(&ll))
 		log_warn("server \"%s\": too many updates of resources; some "
 		    "are left out", h->target->name);
 }
 
-/* We declared nothing on the shared session: only ping is answered. */
+/* ---- what is meant for one client ---- */
+
+static bool
+client_listens(const struct hearing *h)
+{
+	return shm_subs_others(h->shm, 0, 0, h->session.client_session,
+	    clock_wall_us() / 1000000);
+}
+
+/* False: nobody can be asked. */
+static bool
+ask_client(struct hearing *h, struct span message, struct span method,
+    struct json_value params, struct span id)
+{
+	uint64_t session = h->session.client_session;
+	struct arena *mem;
+	bool asked;
+
+	/* a call under way waits for the answer with more patience */
+	if (heard_by_call(h->shm, h->all->run_dir, h->target->name, session,
+	    message))
+		return true;
+	if (!client_listens(h))
+		return false;
+	mem = arena_new(4096);
+	asked = lane_send_event(h->all->back, h->target->server_id, session,
+	    heard_question(mem, h->target->server_id, session, method,
+	    params.raw, id, clock_wall_us() / 1000000 +
+	    h->all->input_timeout_s)) == 0;
+	arena_free(&mem);
+	return asked;
+}
+
+static void
+tell_client(struct hearing *h, struct span message, struct span method,
+    struct json_value params)
+{
+	uint64_t session = h->session.client_session;
+
+	if (!heard_may_pass(h->shm, session, method, params) || !may_send(h))
+		return;
+	if (client_listens(h))
+		lane_send_event(h->all->back, h->target->server_id, session,
+		    message);
+	else
+		heard_by_call(h->shm, h->all->run_dir, h->target->name,
+		    session, message);
+}
+
+/* ---- what is heard ---- */
+
+/* Of what nobody else answers only ping is answered; on the shared session
+ * we declared nothing. */
 static void
 answer_request(struct hearing *h, struct span method, struct span id)
 {
@@ -110,6 +193,18 @@ answer_request(struct hearing *h, struct span method, struct span id)
 	buf_free(&b);
 }
 
+/* So that it looks at once at what was marked. */
+static void
+wake_poller(struct hearing *h)
+{
+	int64_t now = clock_mono_ms();
+
+	if (now - h->woke_ms < WAKE_MS || getppid() != h->all->poller)
+		return;
+	h->woke_ms = now;
+	kill(h->all->poller, SIGUSR1);
+}
+
 /* upstream_message_fn; changed lists were noted before it (sink.c). */
 static int
 hear(void *arg, struct span message, struct err *e)
@@ -122,10 +217,18 @@ hear(void *arg, struct span message, struct err *e)
 	if (json_object(message, names, v, 3) != JSON_OK ||
 	    !json_string_plain(v[0], &method))
 		return 0;
-	if (v[2].type == JSON_NUMBER || v[2].type == JSON_STRING)
-		answer_request(h, method, v[2].raw);
+	if (v[2].type == JSON_NUMBER || v[2].type == JSON_STRING) {
+		if (h->session.client_session == 0 ||
+		    span_is(method, "ping") || !may_send(h) ||
+		    !ask_client(h, message, method, v[1], v[2].raw))
+			answer_request(h, method, v[2].raw);
+	} else if (h->session.client_session != 0)
+		tell_client(h, message, method, v[1]);
 	else if (span_is(method, "notifications/resources/updated"))
-		updated(h, v[1]);
+		updated(h, v[1]);	/* subscribed to on this one only */
+	if (method.n > 13 && span_is(span_skip(method, method.n - 13),
+	    "/list_changed"))
+		wake_poller(h);
 	return 0;
 }
 
@@ -140,7 +243,7 @@ call_init(struct hearing *h, struct upstream_call *c, const char *method,
 	c->deadline_ms = clock_mono_ms() + ms;
 	c->response_max = EVENT_MAX;
 	c->client_fd = -1;
-	c->cancel_word = &stop;
+	c->cancel_word = h->stop;
 	c->cancel_value = 1;
 	c->on_message = hear;
 	c->arg = h;
@@ -148,7 +251,8 @@ call_init(struct hearing *h, struct upstream_call *c, const char *method,
 	buf_reset(&h->response, 1 << 16);
 }
 
-/* The session may be a new one: it learns again what is watched. */
+/* The session may be a new one, or the server another process: it learns
+ * again what is watched. */
 static void
 subscribe(void *arg, const struct shm_sub *s)
 {
@@ -156,7 +260,7 @@ subscribe(void *arg, const struct shm_sub *s)
 	struct upstream_call c;
 	struct err e;
 
-	if (s->kind == SUB_STANDALONE || atomic_load(&stop) != 0)
+	if (s->kind == SUB_STANDALONE || atomic_load(h->stop) != 0)
 		return;
 	buf_reset(&h->params, 1 << 16);
 	buf_add_str(&h->params, "{\"uri\":");
@@ -168,28 +272,82 @@ subscribe(void *arg, const struct shm_sub *s)
 		log_debug("%s", e.text);
 }
 
+/* Whoever opened the session waits no longer. */
+static void
+stream_is_open(void *arg)
+{
+	struct hearing *h = arg;
+
+	h->is_open = true;
+	if (h->told_fd >= 0)
+		close(h->told_fd);
+	h->told_fd = -1;
+}
+
+/*
+ * The GET stream, again and again: servers close it when they like and want
+ * us back after a while, with the id of the last event if there was one.
+ */
+static int
+hear_stream(struct hearing *h, struct upstream_call *c, struct err *e)
+{
+	int64_t began, wait_ms = 0, end_ms;
+	char last[sizeof(c->event_id)];
+	int rv;
+
+	call_init(h, c, "listen", STREAM_MS);
+	c->is_listen = true;
+	c->on_stream = stream_is_open;
+	for (;;) {
+		if (h->session.client_session == 0 && c->event_id[0] == '\0')
+			shm_subs_each(h->shm, 0, h->target->server_id,
+			    clock_wall_us() / 1000000, subscribe, h);
+		memcpy(last, c->event_id, sizeof(last));
+		began = clock_mono_ms();
+		c->deadline_ms = began + STREAM_MS;
+		rv = upstream_exchange(h->pool, h->target, c, e);
+		if (atomic_load(h->stop) != 0)
+			return ENDED;
+		/* MCP: 405 says that there is no such stream; some say it
+		 * otherwise */
+		if (rv < 0 && (c->http_status == 405 || c->http_status == 501 ||
+		    c->http_status == 400 || (c->http_status == 404 &&
+		    !c->session_gone)))
+			return REFUSED;
+		if (c->session_gone)
+			return FAILED;
+		/* what it said while nobody listened is lost */
+		if (c->event_id[0] == '\0' && h->target->health <
+		    SHM_SERVERS_MAX && c->http_status == 200)
+			atomic_store(&shm_health(h->shm,
+			    h->target->health)->dirty, 1);
+		if (clock_mono_ms() - began >= LONG_MS ||
+		    strcmp(last, c->event_id) != 0)
+			wait_ms = 0;
+		else
+			wait_ms = wait_ms == 0 ? BACKOFF_MIN_MS :
+			    wait_ms < BACKOFF_MAX_MS ? wait_ms * 2 : wait_ms;
+		if (c->retry_ms > wait_ms)
+			wait_ms = c->retry_ms;
+		end_ms = clock_mono_ms() + (wait_ms < RETRY_MIN_MS ?
+		    RETRY_MIN_MS : wait_ms);
+		while (clock_mono_ms() < end_ms && atomic_load(h->stop) == 0)
+			fiber_sleep(RETRY_MIN_MS);
+	}
+}
+
 static int
 hear_legacy(struct hearing *h, struct err *e)
 {
 	struct upstream_call c;
 	int rv;
 
-	shm_subs_each(h->shm, 0, h->target->server_id,
-	    clock_wall_us() / 1000000, subscribe, h);
-	call_init(h, &c, "listen", STREAM_MS);
-	c.is_listen = true;
-	rv = upstream_exchange(h->pool, h->target, &c, e);
-	if (rv == 0)
-		return ENDED;
-	/* MCP: 405 says that there is no such stream; some say it otherwise */
-	if (c.http_status == 405 || c.http_status == 501 ||
-	    c.http_status == 400 || (c.http_status == 404 && !c.session_gone))
-		return REFUSED;
-	if (c.session_gone && upstream_open(h->pool, h->target,
+	rv = hear_stream(h, &c, e);
+	if (rv == FAILED && c.session_gone && upstream_open(h->pool, h->target,
 	    h->session.opened, false, clock_mono_ms() + h->target->timeout_ms,
 	    &h->session, NULL, e) == 0)
 		return ENDED;
-	return FAILED;
+	return rv;
 }
 
 static void
@@ -236,30 +394,205 @@ hear_modern(struct hearing *h, struct err *e)
 	return ENDED;
 }
 
+/* ---- one stream, or many ---- */
+
+static void
+hearing_init(struct hearing *h, const struct ears *all,
+    _Atomic uint64_t *stop_at)
+{
+	memset(h, 0, sizeof(*h));
+	h->shm = all->shm;
+	h->target = all->target;
+	h->all = all;
+	h->stop = stop_at;
+	h->told_fd = -1;
+	h->tokens_ms = clock_mono_ms();
+	h->tokens = EVENTS_S;
+	buf_init(&h->params, 8u << 20);
+	buf_init(&h->response, EVENT_MAX);
+	h->pool = upstream_pool_new(all->shm, all->stdio_socket);
+	h->state = EAR_HEARS;
+}
+
+/* The fiber of an ear. A session that has no stream, or is no more, is not
+ * tried again: when it proves gone the client gets another one. */
+static void
+ear_main(void *arg)
+{
+	struct hearing *h = arg;
+	struct upstream_call c;
+	struct err e = { .code = ERR_NONE };
+
+	if (hear_stream(h, &c, &e) == FAILED)
+		log_debug("listening: %s", e.text);
+	h->state = EAR_IS_DEAF;
+	stream_is_open(h);		/* or never will be */
+	upstream_pool_free(&h->pool);
+	buf_free(&h->params);
+	buf_free(&h->response);
+}
+
+static void
+shared_main(void *arg)
+{
+	struct ears *all = arg;
+	struct err e = { .code = ERR_NONE };
+
+	all->status = hear_legacy(&all->shared, &e);
+	if (all->status == FAILED && atomic_load(&stop) == 0)
+		log_debug("listening: %s", e.text);
+	all->shared_ended = true;
+}
+
+static struct hearing *
+find_ear(struct ears *all, uint64_t client_session, uint64_t opened)
+{
+	int i;
+
+	for (i = 0; i < EARS_MAX; i++)
+		if (all->ear[i].state != EAR_FREE &&
+		    all->ear[i].session.client_session == client_session &&
+		    all->ear[i].session.opened == opened)
+			return &all->ear[i];
+	return NULL;
+}
+
+/* shm_sess_client_each(): one more ear, unless there is one. */
+static void
+hear_session(void *arg, const struct sess_info *s)
+{
+	struct ears *all = arg;
+	struct hearing *h;
+	int i;
+
+	if (s->era != ERA_LEGACY || s->id[0] == '\0' ||
+	    (s->flags & SESS_SSE) != 0 || s->client_session == PROBE_SESSION ||
+	    shm_client_is_ended(all->shm, s->client_session))
+		return;
+	if ((h = find_ear(all, s->client_session, s->opened)) != NULL) {
+		h->seen = true;
+		return;
+	}
+	for (i = 0; i < EARS_MAX && all->ear[i].state != EAR_FREE;)
+		i++;
+	if (i == EARS_MAX)
+		return;			/* it goes without */
+	h = &all->ear[i];
+	hearing_init(h, all, &h->own_stop);
+	h->session = *s;
+	h->seen = true;
+	if (!fiber_start(ear_main, h)) {
+		upstream_pool_free(&h->pool);
+		h->state = EAR_FREE;
+	}
+}
+
+/* Ears for the sessions that there are, and no others. */
+static void
+look_for_sessions(struct ears *all)
+{
+	struct hearing *h;
+	int i;
+
+	for (i = 0; i < EARS_MAX; i++)
+		all->ear[i].seen = false;
+	shm_sess_client_each(all->shm, all->target->server_id, hear_session,
+	    all);
+	for (i = 0; i < EARS_MAX; i++) {
+		h = &all->ear[i];
+		if (h->seen || h->state == EAR_FREE)
+			continue;
+		if (h->state == EAR_IS_DEAF)
+			h->state = EAR_FREE;
+		else
+			atomic_store(&h->own_stop, 1);
+	}
+}
+
+/* A worker has opened a session and waits until we hear. */
+static void
+take_word(struct ears *all, int listener)
+{
+	uint64_t client_session = 0;
+	int fd = upstream_hear_take(listener, &client_session), i;
+	struct hearing *h;
+
+	if (fd < 0)
+		return;
+	look_for_sessions(all);
+	for (i = 0; i < EARS_MAX; i++) {
+		h = &all->ear[i];
+		if (h->state != EAR_HEARS || !h->seen || h->is_open ||
+		    h->told_fd >= 0 ||
+		    h->session.client_session != client_session)
+			continue;
+		h->told_fd = fd;
+		return;
+	}
+	close(fd);
+}
+
+static int
+hear_all(struct ears *all)
+{
+	struct pollfd p = { .events = POLLIN };
+	int64_t next_ms = 0;
+	struct err e;
+
+	p.fd = upstream_hear_listen(all->stdio_socket, all->target->server_id,
+	    &e);
+	if (p.fd < 0)
+		log_warn("%s", e.text);
+	fibers_init(EARS_MAX + 1);
+	fiber_start(shared_main, all);
+	while (atomic_load(&stop) == 0 && !all->shared_ended) {
+		if (clock_mono_ms() >= next_ms) {
+			look_for_sessions(all);
+			next_ms = clock_mono_ms() + LOOK_MS;
+		}
+		p.revents = 0;
+		if (fibers_wait(&p, 1, LOOK_MS) > 0 && p.revents != 0)
+			take_word(all, p.fd);
+	}
+	return atomic_load(&stop) != 0 ? ENDED : all->status;
+}
+
 static int
 run(struct shm *shm, const char *stdio_socket,
     const struct upstream_target *t, int back)
 {
+	static struct ears all;
 	struct sigaction sa = { .sa_handler = on_term };
-	struct hearing h = { .shm = shm, .target = t, .back = back };
+	struct hearing *h = &all.shared;
 	struct err e = { .code = ERR_NONE };
+	const struct conf *c;
 	int rv;
 
 	sigaction(SIGTERM, &sa, NULL);
-	h.tokens_ms = clock_mono_ms();
-	h.tokens = EVENTS_S;
-	buf_init(&h.params, 8u << 20);
-	buf_init(&h.response, EVENT_MAX);
-	h.pool = upstream_pool_new(shm, stdio_socket);
-	if (upstream_open(h.pool, t, 0, false,
-	    clock_mono_ms() + t->timeout_ms, &h.session, NULL, &e) < 0)
+	all.shm = shm;
+	all.target = t;
+	all.stdio_socket = stdio_socket;
+	all.back = back;
+	all.poller = getppid();
+	if ((c = shm_pin(shm, SNAP_CONF, NULL)) == NULL)
+		return FAILED;
+	memcpy(all.run_dir, c->run_dir, sizeof(all.run_dir));
+	all.input_timeout_s = c->input_timeout_ms / 1000;
+	state_init(c->token_secret);
+	shm_unpin(shm, SNAP_CONF);
+	hearing_init(h, &all, &stop);
+	if (upstream_open(h->pool, t, 0, false,
+	    clock_mono_ms() + t->timeout_ms, &h->session, NULL, &e) < 0)
 		rv = FAILED;
+	else if (h->session.era == ERA_LEGACY &&
+	    (h->session.flags & SESS_SSE) == 0)
+		return hear_all(&all);
 	else
-		rv = h.session.era == ERA_MODERN ? hear_modern(&h, &e) :
-		    hear_legacy(&h, &e);
+		rv = h->session.era == ERA_MODERN ? hear_modern(h, &e) :
+		    hear_legacy(h, &e);
 	if (rv == FAILED && atomic_load(&stop) == 0)
 		log_debug("listening: %s", e.text);
-	upstream_pool_free(&h.pool);
+	upstream_pool_free(&h->pool);
 	return rv;
 }
 

@@ -1,11 +1,12 @@
 /*
- * listener -- hears what an HTTP upstream says by itself: changed lists and
- * updated resources.
+ * listener -- hears what an HTTP upstream says by itself: changed lists,
+ * updated resources, and what is meant for a single client.
  *
  * One child of the poller per server, like a probe (probe.h), but it stays:
- * the GET stream of the session that all share (legacy), or one
- * subscriptions/listen for everything that clients watch (modern). It marks
- * the server as dirty and tells the keeper about resources.
+ * the GET streams of the session that all share and of those that clients have
+ * of their own (legacy), or one subscriptions/listen for everything that
+ * clients watch (modern). It marks the server as dirty, tells the keeper about
+ * resources, and passes on what a client is asked or told (mcp/heard.h).
  */
 #ifndef OMNI2_PROC_LISTENER_H
 #define OMNI2_PROC_LISTENER_H

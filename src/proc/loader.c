@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,16 +46,20 @@ merge_database(const struct conf *conf, struct model *m, bool seed,
 
 int
 loader_read(const char *path, struct conf *conf, struct model *m,
-    struct buf *out, enum loader_depth depth)
+    struct buf *out, enum loader_depth depth, int *exit_status)
 {
 	struct conf_report report = { NULL, 0, 0 };
+	bool is_newer = false;
 	struct err e;
 	int rc;
 
 	rc = conf_load(path, conf, m, &report);
 	if (rc == 0 && depth != LOADER_YAML && conf->database_url[0] != '\0' &&
-	    merge_database(conf, m, depth == LOADER_FULL, &e) < 0)
-		conf_report_add(&report, false, path, 0, 0, "%s", e.text);
+	    merge_database(conf, m, depth == LOADER_FULL, &e) < 0) {
+		is_newer = e.code == ERR_VERSION;
+		conf_report_add(&report, is_newer, path, 0, 0, "%s", e.text);
+		rc = is_newer ? -1 : 0;
+	}
 	/* names may live in the database: checked when both are in */
 	if (rc == 0 && conf->database_url[0] != '\0' && m->db_loaded) {
 		model_add_seed_roles(m);
@@ -62,6 +67,9 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 		if (report.errors > 0)
 			rc = -1;
 	}
+	if (exit_status != NULL)
+		*exit_status = is_newer ? EX_PROTOCOL :
+		    conf_report_is_denied(&report) ? EX_NOPERM : EX_CONFIG;
 	conf_report_sort(&report);
 	conf_report_print(&report, out);
 	conf_report_free(&report);
@@ -120,6 +128,7 @@ loader_main(struct proc *p, uint32_t slot)
 	    .policy_buffer = -1 };
 	bool had_db = atomic_load(&shm_ctl(&p->shm)->db_loaded) != 0;
 	static struct conf conf;
+	int exit_status;
 	struct model m;
 	struct buf text;
 	struct err e;
@@ -128,9 +137,13 @@ loader_main(struct proc *p, uint32_t slot)
 	slot_state(&p->shm, SLOT_CALLING);
 	buf_init(&text, 60000);
 	model_init(&m);
-	rc = loader_read(p->conf_path, &conf, &m, &text, LOADER_FULL);
+	rc = loader_read(p->conf_path, &conf, &m, &text, LOADER_FULL,
+	    &exit_status);
+	r.exit_status = exit_status;
 	if (rc == 0 && secret_token(&conf, &e) < 0) {
 		buf_printf(&text, "%s\n", e.text);
+		r.exit_status = e.code == ERR_DENIED ? EX_NOPERM :
+		    e.code == ERR_UNAVAILABLE ? EX_IOERR : EX_CONFIG;
 		rc = -1;
 	}
 	r.db_loaded = m.db_loaded;

@@ -7,6 +7,7 @@
  */
 #include "proc/master.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -79,7 +80,7 @@ begin_stop(struct master *m)
 	if (m->stopping)
 		return;
 	log_info("stopping");
-	notify_send("STOPPING=1");
+	notify_send("STOPPING=1\nSTATUS=Finishing the calls in flight");
 	m->stopping = true;
 	m->stop_ms = clock_mono_ms();
 	m->kill_ms = m->stop_ms + m->proc->conf.drain_timeout_ms;
@@ -211,6 +212,23 @@ wait_ms(const struct master *m)
 	return 500;
 }
 
+/* What workers and listeners opened for each other; also after SIGKILL, at
+ * the end of the next run. */
+static void
+remove_mailboxes(const char *run_dir)
+{
+	DIR *d = opendir(run_dir);
+	struct dirent *entry;
+
+	if (d == NULL)
+		return;
+	while ((entry = readdir(d)) != NULL)
+		if (strncmp(entry->d_name, "ask.", 4) == 0 ||
+		    strncmp(entry->d_name, "hear.", 5) == 0)
+			(void)unlinkat(dirfd(d), entry->d_name, 0);
+	closedir(d);
+}
+
 /* Sockets and pid file are ours as long as we live; the lock is held. */
 static void
 remove_files(struct proc *p)
@@ -224,6 +242,7 @@ remove_files(struct proc *p)
 		snprintf(path, sizeof(path), "%s/%s", p->conf.run_dir, names[i]);
 		unlink(path);
 	}
+	remove_mailboxes(p->conf.run_dir);
 }
 
 int

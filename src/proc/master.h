@@ -77,6 +77,7 @@ void	control_close_all(struct master *);
 
 /* notify.c: sd_notify(3) without libsystemd */
 void	notify_send(const char *text);
+void	notify_ready(struct master *, bool is_loaded, struct span findings);
 int	notify_listen_fds(int *fds, int max);	/* socket activation */
 
 #endif

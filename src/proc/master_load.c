@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -23,7 +24,7 @@ master_reload(struct master *m)
 		return;
 	}
 	buf_reset(&m->report, 65536);
-	notify_send("RELOADING=1");
+	notify_send("RELOADING=1\nSTATUS=Loading the configuration");
 	if (master_spawn(m, KIND_LOADER) > 0)
 		m->loading = true;
 	else
@@ -107,7 +108,7 @@ publish(struct master *m, const struct loader_report *r)
 void
 master_loader_died(struct master *m, bool exited_well)
 {
-	struct loader_report r;
+	struct loader_report r = { .exit_status = EX_CONFIG };
 	struct span text = SPAN_LIT("the loader died\n");
 	bool ok = false;
 
@@ -119,7 +120,8 @@ master_loader_died(struct master *m, bool exited_well)
 		    r.text_size == m->report.n - sizeof(r)) {
 			text = span_skip(buf_span(&m->report), sizeof(r));
 			ok = publish(m, &r);
-		}
+		} else
+			r.exit_status = EX_CONFIG;
 	}
 	log_lines(text, ok);
 	if (!ok) {
@@ -127,7 +129,7 @@ master_loader_died(struct master *m, bool exited_well)
 		log_error("configuration not loaded%s", m->loaded_once ?
 		    "; the one before keeps running" : "");
 		if (!m->loaded_once)
-			exit(78);
+			exit(r.exit_status);
 	} else if (!m->loaded_once) {
 		m->loaded_once = true;
 		master_keep_alive(m);
@@ -135,7 +137,7 @@ master_loader_died(struct master *m, bool exited_well)
 		log_info("configuration loaded");
 		tell_children(m);
 	}
-	notify_send("READY=1");
+	notify_ready(m, ok, text);
 	control_reload_done(m, ok, text);
 	if (m->load_again) {
 		m->load_again = false;

@@ -15,6 +15,7 @@
 
 #include "base/fdio.h"
 #include "base/num.h"
+#include "shm/gen.h"
 
 void
 notify_send(const char *text)
@@ -39,6 +40,30 @@ notify_send(const char *text)
 	    (struct sockaddr *)&sun,
 	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
 	close(fd);
+}
+
+/* The line that "systemctl status" shows: what is in force, and if that is not
+ * what is on disk, the first reason. */
+void
+notify_ready(struct master *m, bool is_loaded, struct span findings)
+{
+	unsigned long long generation =
+	    (unsigned long long)shm_generation(m->shm, SNAP_CONF);
+	const char *end = findings.n == 0 ? NULL :
+	    memchr(findings.p, '\n', findings.n);
+	char text[1024];
+
+	if (end != NULL)
+		findings.n = (size_t)(end - findings.p);
+	if (is_loaded)
+		snprintf(text, sizeof(text), "READY=1\nSTATUS=Running with "
+		    "configuration %llu", generation);
+	else
+		snprintf(text, sizeof(text), "READY=1\nSTATUS=Running with "
+		    "configuration %llu; the one on disk was not loaded: %.*s",
+		    generation, (int)(findings.n > 512 ? 512 : findings.n),
+		    findings.p);
+	notify_send(text);
 }
 
 int

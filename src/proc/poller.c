@@ -31,10 +31,11 @@
 #include "shm/gen.h"
 #include "shm/health.h"
 #include "shm/slot.h"
-#include "store/db.h"
+#include "store/store.h"
 
 #define PROBES_MAX	16
 #define REPORT_MAX	(64u << 20)
+#define DIRTY_MS	500
 
 /* One server as the poller knows it. */
 struct known {
@@ -58,6 +59,7 @@ struct known {
 	struct buf	 in;
 	/* plan */
 	int64_t		 next_full_ms, next_light_ms;
+	int64_t		 full_ms;	/* when its lists were last asked for */
 	int64_t		 retry_ms;	/* back-off after failures; 0 none */
 	struct listener	 listener;
 };
@@ -262,6 +264,7 @@ note_server(struct poller *p, const struct pol_head *pol, uint32_t i)
 	if (old_hash != s->config_hash || (s->enabled && !k->enabled)) {
 		end_probe(p, k, true);
 		listener_end(&k->listener);
+		upstream_hear_forget(p->proc->stdio_path, k->id);
 		k->next_full_ms = 0;
 		k->retry_ms = 0;
 		p->changed = true;
@@ -358,6 +361,8 @@ start_probe(struct poller *p, struct known *k, bool full)
 	fdio_set_nonblock(fd[0], true);
 	k->fd = fd[0];
 	k->full = full;
+	if (full)
+		k->full_ms = clock_mono_ms();
 	buf_init(&k->in, REPORT_MAX);
 	p->running++;
 }
@@ -512,6 +517,7 @@ probe_ended(struct poller *p, struct known *k)
 		take_report(k);
 		count_items(p, k);
 		p->changed = true;
+		p->next_tend_ms = 0;	/* somebody may be waiting for it */
 	}
 	/* It was away and is back: no need to wait for the circuit's time. A
 	 * server that answers us but fails calls keeps its open circuit. */
@@ -564,7 +570,9 @@ start_due(struct poller *p)
 
 		if (!k->enabled || k->pid != 0)
 			continue;
+		/* at once, but not again and again for one that says it often */
 		if (h != NULL && k->retry_ms == 0 &&
+		    now - k->full_ms >= DIRTY_MS &&
 		    atomic_exchange(&h->dirty, 0) != 0)
 			k->next_full_ms = 0;
 		if (now >= k->next_full_ms)
@@ -707,6 +715,21 @@ open_db(struct poller *p)
 	ask_reload(p);			/* what changed while we did not listen */
 }
 
+/* Asked once a second; said once a minute. */
+static bool
+has_tables(struct poller *p)
+{
+	static struct log_limit limit = { .interval_ms = 60000 };
+	struct err e;
+
+	if (store_schema_check(p->db, &e) == 0)
+		return true;
+	p->reload_asked_ms = clock_mono_ms();
+	if (log_limit_ok(&limit))
+		log_warn("%s", e.text);
+	return false;
+}
+
 static void
 tend_db(struct poller *p, bool readable)
 {
@@ -729,9 +752,9 @@ tend_db(struct poller *p, bool readable)
 		p->next_db_ms = now + 200;
 		return;
 	}
-	/* the loader could not reach it, we can: once a second */
+	/* the loader could not read it, but maybe can now: once a second */
 	if (atomic_load(&shm_ctl(p->shm)->db_loaded) == 0 &&
-	    now - p->reload_asked_ms > 1000)
+	    now - p->reload_asked_ms > 1000 && has_tables(p))
 		ask_reload(p);
 }
 

@@ -12,10 +12,15 @@
 #include "base/fdio.h"
 #include "base/json_read.h"
 #include "base/json_write.h"
+#include "base/log.h"
 #include "conf/model.h"
+#include "net/http_head.h"
 
 #define PAGES_MAX	2000
-#define BYTES_MAX	(48u << 20)	/* of lists of one server */
+#define BYTES_MAX	(12u << 20)	/* of lists of one server: probe, poller
+					 * and catalog each hold a copy */
+#define ITEMS_MAX	20000
+#define MARKS_MAX	64		/* x-mcp-header of a tool */
 
 struct probe {
 	struct shm	*shm;
@@ -26,7 +31,8 @@ struct probe {
 	int		 fd;
 	uint64_t	 next_id;
 	size_t		 bytes;
-	bool		 is_listing;
+	uint32_t	 items;
+	bool		 is_listing, is_modern;
 	struct buf	 params, response;
 	char		 cursor[4096];
 	size_t		 cursor_n;
@@ -110,13 +116,69 @@ ask(struct probe *p, const char *method, struct json_value *result,
 	    ev[1].raw.n > 0 ? ev[1].raw.p : "");
 }
 
+/* Is this property's x-mcp-header (MCP 2026-07-28) one that a client may
+ * take? *mark: its name, .n 0 if there is none. */
+static bool
+mark_is_valid(struct json_value property, struct span *mark)
+{
+	static const char *const names[] = { "x-mcp-header", "type" };
+	struct json_value v[2];
+	struct span type;
+
+	*mark = span_make(NULL, 0);
+	if (property.type != JSON_OBJECT)
+		return true;
+	if (json_object(property.raw, names, v, 2) != JSON_OK)
+		return false;
+	if (v[0].type == JSON_NONE)
+		return true;
+	return json_string_plain(v[0], mark) && http_is_token(*mark) &&
+	    json_string_plain(v[1], &type) && (span_is(type, "string") ||
+	    span_is(type, "integer") || span_is(type, "boolean"));
+}
+
+/* A client must not offer a tool whose x-mcp-header are wrong: not a header
+ * name, not on a primitive, or the same one twice. */
+static bool
+headers_are_valid(struct span tool)
+{
+	static const char *const tname[] = { "inputSchema" };
+	static const char *const sname[] = { "properties" };
+	struct span name, mark, seen[MARKS_MAX];
+	struct json_value schema, props, one;
+	size_t pos = 0, n = 0, i;
+
+	if (memmem(tool.p, tool.n, "x-mcp-header", 12) == NULL)
+		return true;
+	if (json_object(tool, tname, &schema, 1) != JSON_OK ||
+	    schema.type != JSON_OBJECT ||
+	    json_object(schema.raw, sname, &props, 1) != JSON_OK)
+		return false;
+	if (props.type != JSON_OBJECT)
+		return true;
+	while (json_next_member(props.raw, &pos, &name, &one)) {
+		if (!mark_is_valid(one, &mark))
+			return false;
+		if (mark.n == 0)
+			continue;
+		for (i = 0; i < n; i++)
+			if (seen[i].n == mark.n && strncasecmp(seen[i].p,
+			    mark.p, mark.n) == 0)
+				return false;
+		if (n == MARKS_MAX)
+			return false;
+		seen[n++] = mark;
+	}
+	return true;
+}
+
 static int
 list(struct probe *p, const char *method, const char *member,
     enum probe_part part, struct err *e)
 {
 	const char *names[2] = { member, "nextCursor" };
 	struct json_value result, v[2], item;
-	int page, rc;
+	int page, rc, left_out = 0;
 	size_t pos;
 	long n;
 
@@ -135,12 +197,25 @@ list(struct probe *p, const char *method, const char *member,
 			if (item.type != JSON_OBJECT)
 				continue;
 			p->bytes += item.raw.n;
+			if (++p->items > ITEMS_MAX)
+				return err_set(e, ERR_TOOBIG, "server \"%s\": "
+				    "it lists more than %u items",
+				    p->target->name, ITEMS_MAX);
 			if (p->bytes > BYTES_MAX)
 				return err_set(e, ERR_TOOBIG, "server \"%s\": "
 				    "its lists are larger than %u bytes",
 				    p->target->name, BYTES_MAX);
-			put(p, part, item.raw);
+			if (part == PROBE_TOOL && p->is_modern &&
+			    !headers_are_valid(item.raw))
+				left_out++;
+			else
+				put(p, part, item.raw);
 		}
+		if (left_out > 0)
+			log_warn("server \"%s\": %d tools have an x-mcp-header "
+			    "that is not valid; left out", p->target->name,
+			    left_out);
+		left_out = 0;
 		if (v[1].type != JSON_STRING)
 			return 0;
 		n = json_string_decode(v[1], p->cursor, sizeof(p->cursor));
@@ -209,6 +284,7 @@ full_probe(struct probe *p, struct err *e)
 	}
 	put(p, PROBE_RESULT, init.raw);
 	p->is_listing = true;
+	p->is_modern = s.era == ERA_MODERN;
 	if (read_lists(p, init, e) < 0)
 		return fail(p, e);
 	buf_free(&result);
@@ -244,7 +320,7 @@ probe_run(struct shm *shm, const char *stdio_socket,
 	/* Servers hide tools from clients that lack what these need. What is
 	 * listed is what some client may use; each call declares its own. */
 	p.wide = *t;
-	p.wide.client_session = 1;
+	p.wide.client_session = PROBE_SESSION;
 	p.wide.client_caps = SESSION_CAP_SAMPLING | SESSION_CAP_ELICITATION |
 	    SESSION_CAP_ELICITATION_URL | SESSION_CAP_ROOTS;
 	p.wide.client_caps_json = "{\"sampling\":{},\"elicitation\":{"

@@ -11,6 +11,8 @@
 #include "base/buf.h"
 #include "upstream/upstream.h"
 
+#define PROBE_SESSION	1	/* the client session that lists are read with */
+
 enum probe_part { PROBE_OPENED = 1, PROBE_RESULT, PROBE_TOOL, PROBE_RESOURCE,
 	PROBE_TEMPLATE, PROBE_PROMPT, PROBE_DONE, PROBE_FAILED };
 

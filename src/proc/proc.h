@@ -40,17 +40,20 @@ struct loader_report {
 	int32_t		conf_buffer, policy_buffer;	/* -1: not built */
 	uint32_t	db_loaded;
 	uint32_t	errors;
+	int32_t		exit_status;	/* of omni2d, if these are its first */
 	uint32_t	text_size;	/* findings, follow */
 };
 #define LOADER_MAGIC 0x6f326c64u
 
 /* loader.c, also for omni2d -t: reads, merges, checks; no shared memory.
- * 0, or -1 with findings printed to out. A database that is away is a warning.
+ * 0, or -1 with findings printed to out, and in *exit_status (may be NULL) of
+ * which kind: EX_NOPERM, EX_PROTOCOL (tables of a newer omni2), EX_CONFIG. A
+ * database that is away is a warning.
  * YAML: files only; CHECK: the database is read too; FULL: and seeded. */
 struct model;
 enum loader_depth { LOADER_YAML, LOADER_CHECK, LOADER_FULL };
 int	loader_read(const char *path, struct conf *, struct model *,
-	    struct buf *out, enum loader_depth);
+	    struct buf *out, enum loader_depth, int *exit_status);
 
 /* Common start of a child: signals to default, title, death with the parent,
  * protection of shared memory, log name. */

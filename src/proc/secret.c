@@ -29,6 +29,17 @@ read_secret(const char *path, struct conf *conf, struct err *e)
 	return 0;
 }
 
+/* By errno: UNAVAILABLE (the disk is full), DENIED or INTERNAL. */
+static int
+fail_file(struct err *e, const char *path)
+{
+	bool is_full = errno == ENOSPC || errno == EDQUOT;
+
+	return err_set(e, is_full ? ERR_UNAVAILABLE : errno == EACCES ?
+	    ERR_DENIED : ERR_INTERNAL, "%s: %s%s", path, strerror(errno),
+	    is_full ? "; make room there" : "");
+}
+
 static int
 make_secret(const char *path, struct err *e)
 {
@@ -42,12 +53,12 @@ make_secret(const char *path, struct err *e)
 	snprintf(tmp, sizeof(tmp), "%s.%d", path, (int)getpid());
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set(e, ERR_INTERNAL, "%s: %s", tmp, strerror(errno));
+		return fail_file(e, tmp);
 	if (fdio_write_all(fd, text, 65) == 0 && fsync(fd) == 0 &&
 	    (link(tmp, path) == 0 || errno == EEXIST))
 		rc = 0;
 	else
-		err_set(e, ERR_INTERNAL, "%s: %s", path, strerror(errno));
+		fail_file(e, path);
 	close(fd);
 	unlink(tmp);
 	explicit_bzero(text, sizeof(text));
@@ -68,11 +79,10 @@ secret_token(struct conf *conf, struct err *e)
 	if (e->code != ERR_NONE)
 		return -1;
 	if (errno != ENOENT)
-		return err_set(e, ERR_INTERNAL, "%s: %s", path, strerror(errno));
+		return fail_file(e, path);
 	if (make_secret(path, e) < 0)
 		return -1;
 	if (read_secret(path, conf, e) < 0)
-		return e->code != ERR_NONE ? -1 : err_set(e, ERR_INTERNAL,
-		    "%s: %s", path, strerror(errno));
+		return e->code != ERR_NONE ? -1 : fail_file(e, path);
 	return 0;
 }

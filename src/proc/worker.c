@@ -14,13 +14,15 @@
 #include <sys/time.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "base/fiber.h"
 #include "base/log.h"
 #include "proc/place.h"
 #include "shm/slot.h"
 
-#define IDLE_S	30	/* then idle upstream connections are looked at */
+#define LANE_S	1	/* a signal between a look and the lane costs that */
+#define TRIM_S	30	/* idle upstream connections are looked at */
 
 struct worker {
 	struct proc	*proc;
@@ -28,6 +30,7 @@ struct worker {
 	uint32_t	 n;
 	enum lane_kind	 lane;
 	int		 lane_fd;
+	int64_t		 trim_ms;	/* next time */
 };
 
 static volatile sig_atomic_t stop;
@@ -78,8 +81,12 @@ served(const struct worker *w)
 static void
 trim(struct worker *w)
 {
+	int64_t now = clock_mono_ms();
 	uint32_t i;
 
+	if (now < w->trim_ms)
+		return;
+	w->trim_ms = now + TRIM_S * 1000;
 	for (i = 0; i < w->n; i++)
 		if (w->place[i].mcp != NULL && !w->place[i].busy)
 			mcp_idle(w->place[i].mcp);
@@ -142,7 +149,8 @@ worker_main(struct proc *p, uint32_t slot, enum lane_kind lane)
 	struct sigaction sa = { .sa_handler = on_term };
 	struct worker w = { .proc = p, .lane = lane, .n = 1,
 	    .lane_fd = p->lanes.hand[lane][1] };
-	struct timeval idle = { .tv_sec = IDLE_S };
+	struct timeval idle = { .tv_sec = LANE_S };
+	sigset_t usr1;
 	uint32_t i;
 
 	sigaction(SIGTERM, &sa, NULL);
@@ -154,6 +162,10 @@ worker_main(struct proc *p, uint32_t slot, enum lane_kind lane)
 	if (lane == LANE_WORK)
 		w.n = (uint32_t)p->conf.worker_requests;
 	fibers_init(w.n);
+	/* one that came while a fiber runs must end the others' waits, too */
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
 	w.place = xcalloc(w.n, sizeof(w.place[0]));
 	for (i = 0; i < w.n; i++)
 		place_init(&w.place[i], p, slot + i, lane, &stop);

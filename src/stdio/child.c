@@ -43,13 +43,14 @@
 
 enum step { STEP_FILES, STEP_SESSION, STEP_SANDBOX, STEP_FORK, STEP_LIMITS,
 	STEP_USER, STEP_DIRECTORY, STEP_NETWORK, STEP_EXEC,
-	STEP_MISSING		/* no failure; it goes on */
+	STEP_REQUIRED,		/* a part of the sandbox is missing */
+	STEP_MISSING		/* the same, but it goes on */
 };
 
 struct report {
 	int32_t	step;			/* enum step */
 	int32_t	error;			/* errno */
-	int32_t	part;			/* enum sandbox_part, of MISSING */
+	int32_t	part;			/* enum sandbox_part, of the two */
 	char	path[128];		/* of SANDBOX */
 };
 
@@ -111,11 +112,18 @@ env_get(char *const *env, const char *name)
 	return NULL;
 }
 
+static bool
+has_launcher(const struct child_spec *s)
+{
+	return s->launcher != NULL && s->launcher[0] != '\0';
+}
+
 /* PATH, HOME and LANG where not configured, then what is configured. */
 static char **
 env_make(const struct child_spec *s)
 {
-	const char *home = s->user->is_set ? s->user->home : "/";
+	const char *home = s->user->is_set ? s->user->home :
+	    has_launcher(s) ? "/tmp" : "/";
 	size_t n = 0, i = 0;
 	char **env;
 
@@ -135,18 +143,56 @@ env_make(const struct child_spec *s)
 	return env;
 }
 
+static size_t
+count(char *const *list)
+{
+	size_t n = 0;
+
+	while (list != NULL && list[n] != NULL)
+		n++;
+	return n;
+}
+
+/* launcher [-n] [-r] [-w path] ... -d cwd -- : the sandbox is the launcher's to
+ * make, where the server is. */
+static size_t
+launcher_args(const struct child_spec *s, char **argv)
+{
+	const struct sandbox_spec *sandbox = s->sandbox;
+	size_t n = 0, i;
+
+	argv[n++] = xstrdup(s->launcher);
+	if (sandbox == NULL || !sandbox->is_on)
+		argv[n++] = xstrdup("-x");
+	else {
+		if (!sandbox->has_network)
+			argv[n++] = xstrdup("-n");
+		if (sandbox->is_required)
+			argv[n++] = xstrdup("-r");
+		for (i = 0; i < count(sandbox->writable); i++) {
+			argv[n++] = xstrdup("-w");
+			argv[n++] = xstrdup(sandbox->writable[i]);
+		}
+	}
+	argv[n++] = xstrdup("-d");
+	argv[n++] = xstrdup(s->cwd[0] != '\0' ? s->cwd : "/");
+	argv[n++] = xstrdup("--");
+	return n;
+}
+
 static char **
 argv_make(const struct child_spec *s)
 {
-	size_t n = 0;
-	char **argv;
+	size_t n = 0, i, n_writable = s->sandbox == NULL ? 0 :
+	    count(s->sandbox->writable);
+	char **argv = xcalloc(count(s->args) + 2 * n_writable + 9,
+	    sizeof(*argv));
 
-	while (s->args[n] != NULL)
-		n++;
-	argv = xcalloc(n + 2, sizeof(*argv));
-	argv[0] = xstrdup(s->command);
-	for (n = 0; s->args[n] != NULL; n++)
-		argv[n + 1] = xstrdup(s->args[n]);
+	if (has_launcher(s))
+		n = launcher_args(s, argv);
+	argv[n++] = xstrdup(s->command);
+	for (i = 0; s->args[i] != NULL; i++)
+		argv[n++] = xstrdup(s->args[i]);
 	return argv;
 }
 
@@ -211,15 +257,18 @@ report_and_exit(int fd, enum step step)
 	_exit(n == (ssize_t)sizeof(r) ? 127 : 126);
 }
 
-/* sandbox.missing */
+/* sandbox.missing; arg is the spec */
 static void
 report_missing(void *arg, enum sandbox_part part, int error)
 {
-	struct report r = { .step = STEP_MISSING, .error = error,
-	    .part = (int32_t)part };
+	const struct sandbox_spec *s = arg;
+	struct report r = { .step = s->is_required ? STEP_REQUIRED :
+	    STEP_MISSING, .error = error, .part = (int32_t)part };
 
 	if (write(REPORT_FD, &r, sizeof(r)) < 0)
 		_exit(126);		/* nobody is there any more */
+	if (s->is_required)
+		_exit(127);
 }
 
 /* Puts the pipes on 0..4 and closes everything else. The ends may have any
@@ -272,10 +321,14 @@ oom_first(void)
 	close(fd);
 }
 
+/* What counts as data is what the process can write and shares with nobody;
+ * not what programs like Node.js only set aside. Processes of another user
+ * count together, those of our own within their namespace (sandbox.c). */
 static int
 limits_set(const struct child_spec *s)
 {
 	struct rlimit rl = { 0, 0 };
+	int64_t processes = s->sandbox != NULL ? s->sandbox->processes : 0;
 
 	if (setrlimit(RLIMIT_CORE, &rl) < 0)
 		return -1;
@@ -283,9 +336,14 @@ limits_set(const struct child_spec *s)
 		rl.rlim_cur = SOFT_FILES;
 		setrlimit(RLIMIT_NOFILE, &rl);
 	}
+	if (s->user->is_set && processes > 0) {
+		rl.rlim_cur = rl.rlim_max = (rlim_t)processes;
+		if (setrlimit(RLIMIT_NPROC, &rl) < 0)
+			return -1;
+	}
 	if (s->memory > 0) {
 		rl.rlim_cur = rl.rlim_max = (rlim_t)s->memory;
-		if (setrlimit(RLIMIT_AS, &rl) < 0)
+		if (setrlimit(RLIMIT_DATA, &rl) < 0)
 			return -1;
 	}
 	return 0;
@@ -299,6 +357,22 @@ user_set(const struct child_user *u)
 	    setresuid(u->uid, u->uid, u->uid) < 0))
 		return -1;
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+/* Programs that keep something where they are at home can do so, if nothing
+ * else was said. */
+static void
+home_in_tmp(const struct child_spec *s, const struct sandbox *sandbox,
+    char **env)
+{
+	static char tmp[] = "HOME=/tmp", shm[] = "HOME=/dev/shm";
+
+	if ((!sandbox->tmp_is_private && !sandbox->shm_is_private) ||
+	    s->cwd[0] != '\0' || env_has(s->env, "HOME"))
+		return;
+	for (; *env != NULL; env++)
+		if (strncmp(*env, "HOME=", 5) == 0)
+			*env = sandbox->tmp_is_private ? tmp : shm;
 }
 
 /* As execvpe(3), but with the PATH of env and without its shell. */
@@ -325,57 +399,109 @@ exec_search(const char *command, char **argv, char **env)
 	errno = error;
 }
 
+static bool
+is_nobody(void *arg, pid_t pid)
+{
+	return false;
+}
+
+/* All that came from the server: without namespaces it is not enough that we
+ * end. What loses its parent while this goes on becomes our child. */
+static void
+end_descendants(void)
+{
+	while (child_kill_adopted(0, is_nobody, NULL) > 0 &&
+	    waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+/* Until the server has ended, or stdiod. 1 with *status, 0. */
+static int
+wait_for_server(pid_t server, int *status)
+{
+	sigset_t set;
+	pid_t pid;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGUSR1);
+	for (;;) {
+		while ((pid = waitpid(-1, status, WNOHANG)) > 0)
+			if (pid == server)
+				return 1;
+		if (sigwaitinfo(&set, NULL) == SIGUSR1)
+			return 0;
+	}
+}
+
 /*
- * Process 1 of the namespaces: waits for the server and says how it ended.
- * With it ends all that is left in there. It has nothing that is worth
- * anything to the server: no descriptor, no privilege, no memory to look into.
+ * The parent of the server: waits for it, says how it ended, and leaves
+ * nothing behind. As process 1 of namespaces it does so by its own end;
+ * without them, all that the server started is below it (SUBREAPER). It has
+ * nothing that is worth anything to the server: no descriptor, no privilege,
+ * no memory to look into. Signals are blocked: those to the group are not for
+ * it.
  */
 static void __attribute__((noreturn))
 init_run(const struct child_spec *s, struct sandbox *sandbox, pid_t server)
 {
 	struct pollfd stdiod = { .fd = STATUS_FD };
-	int status = 0;
-	pid_t pid;
+	int status = 0, has_ended;
 
 	syscall(SYS_close_range, 0, REPORT_FD, 0);
 	if (user_set(s->user) < 0)
 		_exit(126);
 	sandbox_drop_capabilities(sandbox);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_PDEATHSIG, sandbox->has_namespaces ? SIGKILL : SIGUSR1);
 	poll(&stdiod, 1, 0);
-	if (stdiod.revents & POLLERR)
-		_exit(126);		/* it died before the line above */
-	do
-		pid = waitpid(-1, &status, 0);
-	while (pid != server && (pid > 0 || errno == EINTR));
+	/* POLLERR: stdiod died before the line above. */
+	has_ended = stdiod.revents & POLLERR ? 0 :
+	    wait_for_server(server, &status);
+	if (!sandbox->has_namespaces)
+		end_descendants();
+	if (!has_ended)
+		kill(getpid(), SIGKILL);
 	if (write(STATUS_FD, &status, sizeof(status)) < 0)
 		_exit(126);
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) :
 	    128 + WTERMSIG(status));
 }
 
+static void
+signals_block(bool block)
+{
+	sigset_t set;
+
+	if (block)
+		sigfillset(&set);
+	else
+		sigemptyset(&set);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+}
+
 /* Into the sandbox as far as that takes privileges. Returns in the process
  * that becomes the server, with the number of its parent. */
 static pid_t
-sandbox_begin(const struct child_spec *s, struct sandbox *sandbox,
-    pid_t parent)
+sandbox_begin(const struct child_spec *s, struct sandbox *sandbox)
 {
 	struct report r = { .step = STEP_SANDBOX };
-	pid_t pid;
+	pid_t pid, parent = getpid();
 
 	if (sandbox_mounts(sandbox) < 0) {
 		r.error = errno;
 		span_copy(r.path, sizeof(r.path), span_str(sandbox->failed));
 		_exit(write(REPORT_FD, &r, sizeof(r)) < 0 ? 126 : 127);
 	}
-	if (!sandbox->has_namespaces)
-		return parent;
+	if (!sandbox->has_namespaces && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		report_and_exit(REPORT_FD, STEP_FORK);
+	signals_block(true);
 	if ((pid = fork()) < 0)
 		report_and_exit(REPORT_FD, STEP_FORK);
 	if (pid > 0)
 		init_run(s, sandbox, pid);
-	return 1;
+	signals_block(false);
+	return parent;
 }
 
 static void __attribute__((noreturn))
@@ -388,7 +514,8 @@ child_run(const struct child_spec *s, struct sandbox *sandbox,
 	oom_first();
 	if (setsid() < 0)
 		report_and_exit(REPORT_FD, STEP_SESSION);
-	parent = sandbox_begin(s, sandbox, parent);
+	if (!has_launcher(s))		/* that waits, too */
+		parent = sandbox_begin(s, sandbox);
 	if (limits_set(s) < 0)
 		report_and_exit(REPORT_FD, STEP_LIMITS);
 	if (user_set(s->user) < 0)
@@ -399,11 +526,13 @@ child_run(const struct child_spec *s, struct sandbox *sandbox,
 		report_and_exit(REPORT_FD, STEP_SESSION);
 	if (getppid() != parent)
 		_exit(126);		/* it died before the line above */
-	if (chdir(s->cwd[0] != '\0' ? s->cwd : "/") < 0)
+	/* a launcher enters it where the server is */
+	if (chdir(s->cwd[0] != '\0' && !has_launcher(s) ? s->cwd : "/") < 0)
 		report_and_exit(REPORT_FD, STEP_DIRECTORY);
+	home_in_tmp(s, sandbox, env);
 	if (sandbox_lock(sandbox) < 0)
 		report_and_exit(REPORT_FD, STEP_NETWORK);
-	exec_search(s->command, argv, env);
+	exec_search(argv[0], argv, env);
 	report_and_exit(REPORT_FD, STEP_EXEC);
 }
 
@@ -414,7 +543,8 @@ child_spawn(const struct child_spec *s, struct child *c, struct err *e)
 {
 	static const struct sandbox_spec no_sandbox;
 	struct sandbox sandbox = { .missing = report_missing, .spec =
-	    s->sandbox != NULL ? s->sandbox : &no_sandbox };
+	    s->sandbox != NULL && !has_launcher(s) ? s->sandbox :
+	    &no_sandbox, .arg = (void *)(uintptr_t)s->sandbox };
 	pid_t parent = getpid();
 	struct pipes p;
 	char **argv, **env;
@@ -482,7 +612,13 @@ child_exec_status(int fd, const char *name, const char *command,
 		    "server \"%s\": start not reported", name);
 	}
 	why = strerror(r.error);
+	r.path[sizeof(r.path) - 1] = '\0';
 	switch ((enum step)r.step) {
+	case STEP_REQUIRED:
+		return err_set(e, ERR_UPSTREAM, "server \"%s\": its sandbox "
+		    "would be without %s: %s; sandbox.required", name,
+		    r.part >= 0 && r.part < SANDBOX_PARTS ?
+		    sandbox_part_text((enum sandbox_part)r.part) : "?", why);
 	case STEP_FILES:
 		return err_set(e, ERR_UPSTREAM,
 		    "server \"%s\": cannot set up its files: %s", name, why);
@@ -490,7 +626,6 @@ child_exec_status(int fd, const char *name, const char *command,
 		return err_set(e, ERR_UPSTREAM,
 		    "server \"%s\": cannot make a session: %s", name, why);
 	case STEP_SANDBOX:
-		r.path[sizeof(r.path) - 1] = '\0';
 		return err_set(e, ERR_UPSTREAM,
 		    "server \"%s\": cannot make %s writable in its sandbox: "
 		    "%s", name, r.path, why);

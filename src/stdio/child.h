@@ -3,10 +3,10 @@
  *
  * stdiod only. No shell ever: execve(2) with an explicit environment, an own
  * session and process group, descriptors 0, 1 and 2 and no other, dead when
- * stdiod dies (PDEATHSIG). In a sandbox with namespaces (sandbox.h) the child
- * is their process 1: it waits for the server, which is its child, and all
- * that the server started ends with it. Without, grandchildren see the end of
- * their input. Holds no state; the caller owns the descriptors.
+ * stdiod dies (PDEATHSIG). Our child is the parent of the server and waits for
+ * it; all that the server started ends with it: in a sandbox with namespaces
+ * (sandbox.h) because our child is their process 1, else because it adopts
+ * and kills what is left. Holds no state; the caller owns the descriptors.
  */
 #ifndef OMNI2_STDIO_CHILD_H
 #define OMNI2_STDIO_CHILD_H
@@ -36,7 +36,9 @@ struct child_spec {			/* borrowed for child_spawn() */
 	char *const	*args;		/* without argv[0]; NULL-terminated */
 	char *const	*env;		/* "K=V"; NULL-terminated */
 	const char	*cwd;		/* "": the root directory */
-	int64_t		 memory;	/* RLIMIT_AS; 0: no limit */
+	int64_t		 memory;	/* of each process; 0: no limit */
+	const char	*launcher;	/* starts it elsewhere, see launch.h;
+					 * NULL or "": it is our child */
 	const struct child_user *user;
 	const struct sandbox_spec *sandbox;	/* NULL: none */
 };

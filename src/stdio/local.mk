@@ -7,8 +7,9 @@ noinst_LIBRARIES += %D%/libstdio.a
 	%D%/outq.c %D%/outq.h \
 	%D%/process.c \
 	%D%/route.c %D%/subscribe.c %D%/subscribe.h \
-	%D%/sandbox.c %D%/sandbox.h %D%/seccomp.c \
+	%D%/sandbox.c %D%/sandbox.h %D%/sandbox_check.c %D%/seccomp.c \
 	%D%/server.c \
 	%D%/spec.c %D%/spec.h \
 	%D%/stdio_proto.h \
-	%D%/stdiod.c %D%/stdiod.h %D%/stdiod_int.h
+	%D%/stdiod.c %D%/stdiod.h %D%/stdiod_int.h \
+	%D%/watch.c

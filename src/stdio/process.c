@@ -35,20 +35,44 @@
 
 /* ---- life ---- */
 
+/* Hiding takes mounts, which a unit has for all servers or not at all. */
+static int
+check_hidden(const struct stdiod *sd, const struct spec *spec, struct err *e)
+{
+	static const char why[] = "sandbox.hidden has no effect with "
+	    "stdio.launcher; use InaccessiblePaths= of its unit";
+
+	if (sd->settings.launcher[0] == '\0' || spec->hidden[0] == NULL)
+		return 0;
+	if (spec->sandbox_required)
+		return err_set(e, ERR_UPSTREAM, "server \"%s\": %s",
+		    spec->name, why);
+	log_warn("server \"%s\": %s", spec->name, why);
+	return 0;
+}
+
 struct process *
 process_start(struct stdiod *sd, struct server *srv, struct err *e)
 {
+	int64_t memory = srv->spec.memory != 0 ? srv->spec.memory :
+	    sd->settings.memory;
+	int64_t processes = srv->spec.processes != 0 ? srv->spec.processes :
+	    sd->settings.processes;
 	struct sandbox_spec sandbox = {
 		.is_on = srv->spec.sandbox != POL_SANDBOX_OFF,
+		.is_required = srv->spec.sandbox_required,
 		.has_network = srv->spec.sandbox != POL_SANDBOX_NO_NETWORK,
 		.cwd = srv->spec.cwd, .writable = srv->spec.writable,
-		.hidden = sd->hidden, .command = srv->spec.command,
+		.hidden = sd->hidden, .also_hidden = srv->spec.hidden,
+		.home = sd->home, .command = srv->spec.command,
 		.args = srv->spec.args, .env = srv->spec.env,
+		.processes = processes,
 	};
 	struct child_spec spec = {
 		.name = srv->spec.name, .command = srv->spec.command,
 		.args = srv->spec.args, .env = srv->spec.env,
-		.cwd = srv->spec.cwd, .memory = sd->settings.memory,
+		.cwd = srv->spec.cwd, .memory = memory,
+		.launcher = sd->settings.launcher,
 		.user = &sd->user, .sandbox = &sandbox,
 	};
 	struct process *p;
@@ -58,7 +82,8 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 		*e = sd->user_error;
 		return NULL;
 	}
-	if (child_spawn(&spec, &c, e) < 0)
+	if (check_hidden(sd, &srv->spec, e) < 0 ||
+	    child_spawn(&spec, &c, e) < 0)
 		return NULL;
 	p = xcalloc(1, sizeof(*p));
 	p->server = srv;
@@ -72,6 +97,8 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	p->cwd = xstrdup(srv->spec.cwd);
 	p->pid = c.pid;
 	p->status_fd = c.status;
+	p->memory = memory;
+	p->processes = processes;
 	p->timeout_ms = srv->spec.timeout_ms > 0 ? srv->spec.timeout_ms :
 	    START_MS;
 	p->started_ms = p->used_ms = p->moved_ms = p->err_ms = sd->now_ms;
@@ -460,7 +487,10 @@ end_error(struct process *p, int status, bool we_killed, struct err *e)
 	char text[64];
 
 	child_status_text(status, text, sizeof(text));
-	if (we_killed && WIFSIGNALED(status))
+	if (p->killed_for[0] != '\0')
+		err_set(e, ERR_UPSTREAM, "server \"%s\" was ended: %s",
+		    p->name, p->killed_for);
+	else if (we_killed && WIFSIGNALED(status))
 		err_set(e, ERR_UPSTREAM, "server \"%s\" %s during %s", p->name,
 		    p->has_closed_output ? "closed its output" :
 		    "was ended", p->is_initialized ? "the call" : "its start");

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
@@ -37,8 +38,8 @@
 #define NAMESPACES	(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | \
 			CLONE_NEWUTS)
 #define WRITABLE_MAX	64
-#define PROCESSES_MAX	1024	/* where they are counted by themselves */
-#define TMP_OPTIONS	"mode=1777,size=256m"
+#define TMP_OPTIONS	"mode=1777,size=256m,nr_inodes=65536"
+#define SHM_OPTIONS	"mode=1777,size=64m,nr_inodes=4096"
 #define HIDE_OPTIONS	"mode=0,size=4k"
 
 const char *
@@ -47,9 +48,10 @@ sandbox_part_text(enum sandbox_part part)
 	static const char *const text[SANDBOX_PARTS] = {
 		[SANDBOX_NAMESPACES] = "namespaces of its own",
 		[SANDBOX_READ_ONLY] = "a read-only file system (mounts)",
-		[SANDBOX_HIDDEN] = "hiding omni2's own files",
+		[SANDBOX_HIDDEN] = "hiding files",
 		[SANDBOX_TMP] = "a private /tmp",
 		[SANDBOX_PROC] = "its own /proc",
+		[SANDBOX_PROCESSES] = "a limit on its own processes",
 		[SANDBOX_LOOPBACK] = "a loopback interface",
 		[SANDBOX_CAPABILITIES] = "giving up all capabilities",
 		[SANDBOX_LANDLOCK] = "Landlock",
@@ -85,6 +87,7 @@ sandbox_fork(struct sandbox *s, bool may_use_user_namespace)
 
 	if (!s->spec->is_on)
 		return fork();
+	s->changes_user = !may_use_user_namespace;
 	/* Inside, until they are mapped, nobody knows. */
 	s->uid = geteuid();
 	s->gid = getegid();
@@ -145,18 +148,32 @@ map_ids(const struct sandbox *s)
 	return rv;
 }
 
-/* From Linux 5.14 on the limit counts within the user namespace; before that
- * it would count all processes of the user, us included. */
-static void
-limit_processes(void)
+static bool
+counts_by_namespace(void)
 {
-	struct rlimit rl = { PROCESSES_MAX, PROCESSES_MAX };
 	struct utsname u;
 	unsigned major = 0, minor = 0;
 
-	if (uname(&u) == 0 && sscanf(u.release, "%3u.%3u", &major, &minor) == 2 &&
-	    (major > 5 || (major == 5 && minor >= 14)))
-		setrlimit(RLIMIT_NPROC, &rl);
+	return uname(&u) == 0 &&
+	    sscanf(u.release, "%3u.%3u", &major, &minor) == 2 &&
+	    (major > 5 || (major == 5 && minor >= 14));
+}
+
+/* From Linux 5.14 on the limit counts within the user namespace; before that
+ * it would count all processes of the user, us included. Another user's are
+ * not ours, and limited by child.c. */
+static void
+limit_processes(const struct sandbox *s)
+{
+	struct rlimit rl = { .rlim_cur = (rlim_t)s->spec->processes,
+	    .rlim_max = (rlim_t)s->spec->processes };
+
+	if (s->spec->processes == 0 || s->changes_user)
+		return;
+	errno = ENOSYS;
+	if (!s->has_user_namespace || s->uid == 0 || !counts_by_namespace() ||
+	    setrlimit(RLIMIT_NPROC, &rl) < 0)
+		missing(s, SANDBOX_PROCESSES);
 }
 
 static void
@@ -208,12 +225,21 @@ is_needed(const struct sandbox_spec *s, const char *dir)
 }
 
 static bool
-mentions_tmp(char *const *list)
+list_mentions(char *const *list, const char *text)
 {
 	for (; *list != NULL; list++)
-		if (strstr(*list, "/tmp") != NULL)
+		if (strstr(*list, text) != NULL)
 			return true;
 	return false;
+}
+
+/* Was the server told of something there, in whatever way? */
+static bool
+is_mentioned(const struct sandbox_spec *s, const char *text)
+{
+	return strstr(s->cwd, text) != NULL ||
+	    strstr(s->command, text) != NULL || list_mentions(s->args, text) ||
+	    list_mentions(s->env, text) || list_mentions(s->writable, text);
 }
 
 /* cwd first, then what is configured. */
@@ -286,6 +312,7 @@ make_read_only(struct sandbox *s, const char *const *path, size_t n,
 			missing(s, SANDBOX_READ_ONLY);
 }
 
+/* What is not there, or cannot be reached, needs no hiding. */
 static void
 hide(struct sandbox *s, const char *path)
 {
@@ -294,11 +321,6 @@ hide(struct sandbox *s, const char *path)
 
 	if (stat(path, &st) < 0)
 		return;
-	if (is_needed(s->spec, path)) {
-		errno = EBUSY;
-		missing(s, SANDBOX_HIDDEN);
-		return;
-	}
 	rv = S_ISDIR(st.st_mode) ?
 	    mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC |
 	    MS_RDONLY, HIDE_OPTIONS) :
@@ -307,11 +329,70 @@ hide(struct sandbox *s, const char *path)
 		missing(s, SANDBOX_HIDDEN);
 }
 
-static bool
-mount_private(struct sandbox *s, const char *path)
+static void
+hide_list(struct sandbox *s, char *const *list)
 {
-	if (mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV,
-	    TMP_OPTIONS) == 0)
+	for (; *list != NULL; list++)
+		if (!is_needed(s->spec, *list))
+			hide(s, *list);
+		else if (access(*list, F_OK) == 0) {
+			errno = EBUSY;
+			missing(s, SANDBOX_HIDDEN);
+		}
+}
+
+/* The home directory of who runs it; if the program is in there, then what
+ * such directories have that is nobody's business. */
+static void
+hide_home(struct sandbox *s)
+{
+	static const char *const secret[] = { ".ssh", ".gnupg", ".aws",
+		".azure", ".config/gcloud", ".kube", ".docker", ".netrc",
+		".git-credentials", ".pgpass", ".npmrc", ".pypirc",
+		".mozilla", ".config/google-chrome", ".bash_history" };
+	const struct sandbox_spec *p = s->spec;
+	char path[PATH_MAX];
+	size_t i;
+
+	if (p->home[0] != '/' || p->home[1] == '\0')
+		return;
+	if (!is_mentioned(p, p->home)) {
+		hide(s, p->home);
+		return;
+	}
+	for (i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", p->home,
+		    secret[i]) < sizeof(path) && !is_needed(p, path))
+			hide(s, path);
+}
+
+/*
+ * Ways to other programs of the host. PostgreSQL would take the server for
+ * us, if it has our user; without a network it shall reach no daemon at all.
+ * Root without capabilities still owns what is root's.
+ */
+static void
+hide_host(struct sandbox *s)
+{
+	static const char *const of_root[] = { "/etc/shadow", "/etc/gshadow",
+		"/etc/ssl/private", "/etc/ssh", "/etc/sudoers",
+		"/etc/sudoers.d", "/var/spool/cron" };
+	size_t i;
+
+	if (!s->spec->has_network && !is_mentioned(s->spec, "/run/"))
+		hide(s, "/run");
+	else if (!is_mentioned(s->spec, "/run/postgresql"))
+		hide(s, "/run/postgresql");
+	for (i = 0; s->uid == 0 && i < sizeof(of_root) / sizeof(of_root[0]);
+	    i++)
+		if (!is_needed(s->spec, of_root[i]))
+			hide(s, of_root[i]);
+}
+
+static bool
+mount_private(struct sandbox *s, const char *path, const char *options)
+{
+	if (mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0)
 		return true;
 	if (errno != ENOENT)
 		missing(s, SANDBOX_TMP);
@@ -322,15 +403,14 @@ mount_private(struct sandbox *s, const char *path)
 static void
 mount_tmp(struct sandbox *s)
 {
-	const struct sandbox_spec *p = s->spec;
-
-	s->shm_is_private = mount_private(s, "/dev/shm");
-	if (strstr(p->cwd, "/tmp") != NULL ||
-	    strstr(p->command, "/tmp") != NULL || mentions_tmp(p->args) ||
-	    mentions_tmp(p->env) || mentions_tmp(p->writable))
+	s->shm_is_private = mount_private(s, "/dev/shm", SHM_OPTIONS);
+	if (is_mentioned(s->spec, "/tmp") ||
+	    !mount_private(s, "/tmp", TMP_OPTIONS))
 		return;
-	s->tmp_is_private = mount_private(s, "/tmp") &&
-	    mount_private(s, "/var/tmp");
+	s->tmp_is_private = true;
+	if (mount("/tmp", "/var/tmp", NULL, MS_BIND, NULL) < 0 &&
+	    errno != ENOENT)
+		missing(s, SANDBOX_TMP);
 }
 
 int
@@ -338,7 +418,6 @@ sandbox_mounts(struct sandbox *s)
 {
 	const char *path[WRITABLE_MAX];
 	bool is_writable[WRITABLE_MAX];
-	char *const *p;
 	size_t n;
 
 	if (!s->has_namespaces) {
@@ -352,8 +431,8 @@ sandbox_mounts(struct sandbox *s)
 		s->failed = "/proc/self/uid_map";
 		if (map_ids(s) < 0)
 			return -1;
-		limit_processes();
 	}
+	limit_processes(s);
 	if (!s->spec->has_network)
 		loopback_up(s);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
@@ -365,8 +444,10 @@ sandbox_mounts(struct sandbox *s)
 		return -1;
 	make_read_only(s, path, n, is_writable);
 	mount_tmp(s);
-	for (p = s->spec->hidden; *p != NULL; p++)
-		hide(s, *p);
+	hide_list(s, s->spec->hidden);
+	hide_list(s, s->spec->also_hidden);
+	hide_home(s);
+	hide_host(s);
 	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC |
 	    MS_RDONLY, NULL) < 0)
 		missing(s, SANDBOX_PROC);

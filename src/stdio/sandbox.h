@@ -14,27 +14,34 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct sandbox_spec {			/* borrowed */
 	bool		is_on, has_network;
+	bool		is_required;	/* not without every part of it */
 	const char	*cwd;		/* writable; "": none */
 	char *const	*writable;	/* absolute paths; NULL-terminated */
 	char *const	*hidden;	/* of omni2: files and directories that
 					 * servers must not see */
+	char *const	*also_hidden;	/* likewise, for this one */
+	const char	*home;		/* of who runs it; hidden; "": none */
 	const char	*command;	/* not hidden, nor is what these name */
 	char *const	*args, *const *env;
+	int64_t		processes;	/* at most, with threads; 0: any */
 };
 
 /* What can be missing; the texts are in sandbox_part_text(). */
 enum sandbox_part { SANDBOX_NAMESPACES, SANDBOX_READ_ONLY, SANDBOX_HIDDEN,
-	SANDBOX_TMP, SANDBOX_PROC, SANDBOX_LOOPBACK, SANDBOX_CAPABILITIES,
-	SANDBOX_LANDLOCK, SANDBOX_SECCOMP, SANDBOX_PARTS };
+	SANDBOX_TMP, SANDBOX_PROC, SANDBOX_PROCESSES, SANDBOX_LOOPBACK,
+	SANDBOX_CAPABILITIES, SANDBOX_LANDLOCK, SANDBOX_SECCOMP,
+	SANDBOX_PARTS };
 
 struct sandbox {			/* of one process, as far as it came */
 	const struct sandbox_spec *spec;
 	bool		has_namespaces;
 	bool		has_user_namespace;
+	bool		changes_user;	/* it is going to */
 	uid_t		uid;		/* who we are outside of it */
 	gid_t		gid;
 	int		error;		/* why it has none */
@@ -60,6 +67,10 @@ int	sandbox_mounts(struct sandbox *);
 int	sandbox_lock(struct sandbox *);
 /* Gives up all capabilities, for ever. */
 void	sandbox_drop_capabilities(struct sandbox *);
+
+/* sandbox_check.c: tries it out, in a process of its own, as we are. What is
+ * missing has an errno, else 0. -1 with errno: it cannot be tried. */
+int	sandbox_check(int missing[SANDBOX_PARTS]);
 
 /* seccomp.c: 0 or -1 with errno */
 int	seccomp_deny(bool deny_network);

@@ -57,7 +57,11 @@ copy(struct spec *spec, const struct pol_head *p, int64_t id, struct err *e)
 	spec->args = copy_list(p, s->args);
 	spec->env = copy_list(p, s->env);
 	spec->writable = copy_list(p, s->writable);
+	spec->hidden = copy_list(p, s->hidden);
 	spec->sandbox = s->sandbox;
+	spec->sandbox_required = s->sandbox_required != 0;
+	spec->memory = s->memory;
+	spec->processes = s->processes;
 	spec->timeout_ms = s->timeout_ms;
 	return 0;
 }
@@ -97,5 +101,6 @@ spec_free(struct spec *spec)
 	list_free(spec->args);
 	list_free(spec->env);
 	list_free(spec->writable);
+	list_free(spec->hidden);
 	memset(spec, 0, sizeof(*spec));
 }

@@ -7,6 +7,7 @@
 #ifndef OMNI2_STDIO_SPEC_H
 #define OMNI2_STDIO_SPEC_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -17,8 +18,10 @@ struct spec {
 	uint64_t	config_hash;
 	char		*name, *command, *cwd;
 	char		**args, **env;	/* NULL-terminated */
-	char		**writable;	/* likewise */
+	char		**writable, **hidden;	/* likewise */
 	uint32_t	sandbox;	/* enum pol_sandbox */
+	bool		sandbox_required;
+	int64_t		memory, processes;	/* 0: as all servers */
 	int64_t		timeout_ms;	/* 0: none of its own */
 };
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,8 +87,11 @@ settings_take(struct stdiod *sd, const struct conf *conf, char user[CONF_TEXT])
 	sd->settings.max_processes = conf->stdio_max;
 	sd->settings.idle_ms = conf->stdio_idle_ms;
 	sd->settings.memory = conf->stdio_memory;
+	sd->settings.processes = conf->stdio_processes;
 	sd->settings.result_max = conf->result_max;
 	sd->settings.drain_ms = conf->drain_timeout_ms;
+	memcpy(sd->settings.launcher, conf->stdio_launcher, CONF_TEXT);
+	sd->settings.launcher[CONF_TEXT - 1] = '\0';
 	memcpy(user, conf->stdio_user, CONF_TEXT);
 	user[CONF_TEXT - 1] = '\0';
 	log_set_level((enum log_level)conf->log_level);
@@ -100,6 +105,20 @@ stdiod_hide(const char *conf_path)
 	hidden_conf = conf_path;
 }
 
+/* The directory of the database's socket, if the setting names one: who has
+ * our user could open it as we do. NULL: none. */
+static char *
+socket_dir(const char *database_url)
+{
+	static const char host[] = "host=";
+	const char *at = strstr(database_url, host);
+
+	at = at == NULL ? "" : at + sizeof(host) - 1;
+	at += *at == '\'';
+	return at[0] == '/' && at[1] != '\0' ?
+	    xstrndup(at, strcspn(at, " &'")) : NULL;
+}
+
 /* What servers must not see, once: these settings need a restart. */
 static void
 hidden_take(struct stdiod *sd, const struct conf *conf)
@@ -109,6 +128,8 @@ hidden_take(struct stdiod *sd, const struct conf *conf)
 
 	sd->hidden[n++] = xstrdup(conf->run_dir);
 	sd->hidden[n++] = xstrdup(conf->state_dir);
+	if ((sd->hidden[n] = socket_dir(conf->database_url)) != NULL)
+		n++;
 	if (hidden_conf == NULL)
 		return;
 	slash = strrchr(hidden_conf, '/');
@@ -117,6 +138,20 @@ hidden_take(struct stdiod *sd, const struct conf *conf)
 		sd->hidden[n++] = xstrndup(hidden_conf,
 		    (size_t)(slash - hidden_conf));
 	sd->hidden[n++] = xstrdup(hidden_conf);
+}
+
+/* Of whom servers run as, if it is really theirs: service users have all kinds
+ * of directories there. */
+static void
+home_take(struct stdiod *sd)
+{
+	uid_t uid = sd->user.is_set ? sd->user.uid : geteuid();
+	const struct passwd *pw = getpwuid(uid);
+	struct stat st;
+
+	if (pw != NULL && stat(pw->pw_dir, &st) == 0 && st.st_uid == uid &&
+	    S_ISDIR(st.st_mode))
+		span_copy(sd->home, sizeof(sd->home), span_str(pw->pw_dir));
 }
 
 void
@@ -136,9 +171,12 @@ stdiod_settings_refresh(struct stdiod *sd)
 		hidden_take(sd, conf);
 	shm_unpin(sd->shm, SNAP_CONF);
 	sd->conf = generation;
+	if (!is_first)
+		return;			/* the user needs a restart */
 	err_clear(&sd->user_error);
-	if (is_first && child_user_find(&sd->user, user, &sd->user_error) < 0)
+	if (child_user_find(&sd->user, user, &sd->user_error) < 0)
 		log_error("%s", sd->user_error.text);
+	home_take(sd);
 }
 
 static void
@@ -399,6 +437,7 @@ loop(struct stdiod *sd)
 				server_refresh_all(sd);
 				subscribe_tick(sd);
 			}
+			watch_tick(sd);
 			source_events(sd, &sd->listener, EPOLLIN);
 			sd->listener_paused = false;
 		}

@@ -13,6 +13,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "conf/conf.h"
 #include "shm/sess.h"
 #include "shm/shm.h"
 #include "stdio/child.h"
@@ -108,6 +109,9 @@ struct process {
 					 * is a call that they can go to */
 	uint64_t	listen_id;	/* subscriptions/listen; 0: none */
 	uint64_t	listen_hash;	/* of what it asked for */
+	int64_t		memory, processes;	/* limits; 0: none */
+	int64_t		watched_ms;	/* when to look at them again */
+	char		killed_for[128];	/* "": we did not, for what it did */
 	char		err_line[PROCESS_STDERR_MAX];
 	size_t		err_n;
 	int64_t		err_ms;		/* token bucket of logged lines */
@@ -121,7 +125,9 @@ TAILQ_HEAD(server_list, server);
 TAILQ_HEAD(process_list, process);
 
 struct stdiod_settings {
-	int64_t		max_processes, idle_ms, memory, result_max, drain_ms;
+	int64_t		max_processes, idle_ms, result_max, drain_ms;
+	int64_t		memory, processes;	/* of a server; 0: no limit */
+	char		launcher[CONF_TEXT];
 };
 
 struct stdiod {
@@ -137,7 +143,8 @@ struct stdiod {
 	uint64_t	conf;		/* generation that settings are from */
 	struct stdiod_settings settings;
 	struct child_user user;
-	char		*hidden[5];	/* of omni2, from servers; NULL-ended */
+	char		*hidden[6];	/* of omni2, from servers; NULL-ended */
+	char		home[256];	/* of whom servers run as; "" none */
 	struct err	user_error;	/* code NONE: user is resolved */
 	int64_t		now_ms;
 	int		event_fd;	/* to the keeper; -1: nobody listens */
@@ -203,6 +210,9 @@ void	process_call(struct stdiod *, struct process *, struct call *,
 	    struct span body);
 void	process_free(struct process *);
 unsigned process_kill_adopted(struct stdiod *, pid_t session);
+
+/* watch.c: SIGKILL for servers that are over their limits, once a second */
+void	watch_tick(struct stdiod *);
 
 /* route.c */
 void	route_line(struct stdiod *, struct process *, struct span line);

@@ -58,6 +58,68 @@ fail(struct db *db, struct err *e, const PGresult *r, const char *what)
 	    (int)strcspn(text, "\n"), text);
 }
 
+/*
+ * Where the SQLSTATE stands in the text of a refused connection, which libpq
+ * hands out in no other way: "FATAL:  28P01: password ...", words in the
+ * language of the server. NULL: PostgreSQL was not reached.
+ */
+static const char *
+find_state(const char *text)
+{
+	static const char of_state[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	while ((text = strstr(text, ":  ")) != NULL) {
+		text += 3;
+		if (strspn(text, of_state) == 5 && text[5] == ':')
+			return text;
+	}
+	return NULL;
+}
+
+struct refusal {
+	const char	*state;		/* as it begins */
+	enum err_code	 code;
+	const char	*way_out;
+};
+
+static const struct refusal *
+refusal_of(const char *state)
+{
+	static const struct refusal known[] = {
+		{ "28", ERR_DENIED, "; correct the user and password of "
+		    "database.url, or let it in in pg_hba.conf" },
+		{ "3D000", ERR_NOTFOUND, "; make that database, or correct "
+		    "database.url" },
+		{ "53300", ERR_UNAVAILABLE, "; raise max_connections of "
+		    "PostgreSQL" },
+		{ "", ERR_UNAVAILABLE, "" },
+	};
+	size_t i = 0;
+
+	while (strncmp(known[i].state, state, strlen(known[i].state)) != 0)
+		i++;
+	return &known[i];
+}
+
+static int
+fail_connect(struct db *db, struct err *e)
+{
+	const char *text = PQerrorMessage(db->conn), *at, *line;
+	const struct refusal *r;
+
+	if ((at = find_state(text)) == NULL)
+		return err_set(e, ERR_UNAVAILABLE, "database: cannot connect: "
+		    "%.*s; does PostgreSQL run there?",
+		    (int)strcspn(text, "\n"), text);
+	/* of several addresses the one that answered */
+	for (line = at; line > text && line[-1] != '\n'; line--)
+		;
+	r = refusal_of(at);
+	return err_set(e, r->code, "database: cannot connect: %.*s%.*s%s",
+	    (int)(at - line), line, (int)strcspn(at + 7, "\n"), at + 7,
+	    r->way_out);
+}
+
 static int
 late(struct db *db, struct err *e, const char *what)
 {
@@ -92,13 +154,13 @@ finish_connect(struct db *db, int64_t deadline_ms, struct err *e)
 		if (st == PGRES_POLLING_OK)
 			return 0;
 		if (st == PGRES_POLLING_FAILED || PQsocket(db->conn) < 0)
-			return fail(db, e, NULL, "cannot connect");
+			return fail_connect(db, e);
 		n = fdio_wait(PQsocket(db->conn), st == PGRES_POLLING_READING ?
 		    POLLIN : POLLOUT, deadline_ms);
 		if (n == 0)
 			return late(db, e, "cannot connect");
 		if (n < 0 && errno != EINTR)
-			return fail(db, e, NULL, "cannot connect");
+			return fail_connect(db, e);
 		if (n > 0)
 			st = PQconnectPoll(db->conn);
 	}
@@ -124,11 +186,12 @@ db_open(const char *conninfo, int64_t timeout_ms, struct err *e)
 	db->timeout_ms = timeout_ms;
 	db->conn = PQconnectStartParams(keys, values, 1);
 	if (db->conn == NULL || PQstatus(db->conn) == CONNECTION_BAD) {
-		fail(db, e, NULL, "cannot connect");
+		fail_connect(db, e);
 		db_close(&db);
 		return NULL;
 	}
 	PQsetNoticeReceiver(db->conn, drop_notice, NULL);
+	PQsetErrorVerbosity(db->conn, PQERRORS_VERBOSE); /* with SQLSTATE */
 	if (finish_connect(db, clock_mono_ms() + timeout_ms, e) < 0 ||
 	    PQsetnonblocking(db->conn, 1) != 0 ||
 	    db_exec(db, e, "SET search_path = omni2, public", (char *)NULL) < 0)

@@ -18,8 +18,9 @@
 struct db;
 struct db_result;
 
-/* Connects (search_path is the schema "omni2"). NULL with err UNAVAILABLE;
- * the text never holds the password. */
+/* Connects (search_path is the schema "omni2"). NULL with err UNAVAILABLE, or
+ * DENIED (wrong user or password), or NOTFOUND (no such database); the text
+ * names the way out and never holds the password. */
 struct db *db_open(const char *conninfo, int64_t timeout_ms, struct err *);
 void	db_close(struct db **);
 bool	db_is_ok(const struct db *);

@@ -150,6 +150,27 @@ newest_applied(struct db *db, int *version, struct err *e)
 	return 0;
 }
 
+int
+store_schema_check(struct db *db, struct err *e)
+{
+	int version;
+
+	if (newest_applied(db, &version, e) < 0)
+		return -1;
+	if (version <= 0)
+		return err_set(e, ERR_UNAVAILABLE, "database: there are no "
+		    "tables of omni2; \"omni2ctl db init\" makes them");
+	if (version < STORE_SCHEMA)
+		return err_set(e, ERR_UNAVAILABLE, "database: the tables are "
+		    "of version %d, this omni2 needs %d; \"omni2ctl db "
+		    "migrate\" changes them", version, STORE_SCHEMA);
+	if (version > STORE_SCHEMA)
+		return err_set(e, ERR_VERSION, "database: the tables are of a "
+		    "newer omni2 (version %d, this one knows %d); install "
+		    "that one", version, STORE_SCHEMA);
+	return 0;
+}
+
 /* The caller holds the lock. 1 applied, 0 was there, -1 error. */
 static int
 apply_locked(struct db *db, const struct migration *m, const char *sql,
@@ -213,8 +234,9 @@ store_migrate(struct db *db, const char *dir, struct buf *out, struct err *e)
 	if (list_dir(dir, &ms, e) < 0 || newest_applied(db, &current, e) < 0)
 		goto out;
 	if (current > ms.n) {
-		err_set(e, ERR_CONFLICT, "the database is at version %d, newer "
-		    "than the files (%d)", current, ms.n);
+		err_set(e, ERR_VERSION, "the tables are of a newer omni2 "
+		    "(version %d, this one knows %d); install that one",
+		    current, ms.n);
 		goto out;
 	}
 	for (i = 0; i < ms.n; i++)

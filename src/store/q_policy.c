@@ -485,7 +485,8 @@ store_seed(struct db *db, struct model *m, struct err *e)
 	if (store_tx_begin(db, &tx, e) < 0)
 		return -1;
 	/* Two loaders of two nodes take turns, or they would deadlock. */
-	if (db_exec(db, e, "SELECT pg_advisory_xact_lock(7086421930113)",
+	if (store_schema_check(db, e) == 0 &&
+	    db_exec(db, e, "SELECT pg_advisory_xact_lock(7086421930113)",
 	    (char *)NULL) == 0 &&
 	    seed_orgs(db, m, e) == 0 && seed_rows(db, m, e) == 0)
 		rv = fill_ids(db, m, e);

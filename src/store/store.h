@@ -19,6 +19,12 @@ struct migration_status {
 	int	pending;
 	int	changed;	/* applied ones whose checksum differs */
 };
+/* The newest migration that this omni2 knows. */
+#define STORE_SCHEMA	3
+/* Are the tables those of this omni2? -1 with err UNAVAILABLE (none, or older
+ * ones) or VERSION (newer ones); the text names the way out. store_load() and
+ * store_seed() begin with it. */
+int	store_schema_check(struct db *, struct err *);
 /* Applies what is pending. out gets one line per migration. Refuses when the
  * database is newer than the files, or an applied file was changed. */
 int	store_migrate(struct db *, const char *dir, struct buf *out,

@@ -355,6 +355,8 @@ judge(struct curl_conn *c, struct transfer *x)
 			code = msg->data.result;
 	if (x->failed)
 		return -1;
+	if (code != CURLE_OK && x->head_done)
+		sink_cut(x->sink);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		return err_set(x->e, ERR_TIMEOUT, "no answer in time");
 	if (code != CURLE_OK)
@@ -376,17 +378,18 @@ prepare(struct upstream_pool *pool, struct curl_conn *c, struct transfer *x,
 	buf_reset(b, UPSTREAM_OUT_KEEP);
 	if (head_write_fields(b, x->sink->target, &call->session, e) < 0)
 		return -1;
-	if (head_write_call(b, call) < 0)
+	if ((call_is_get(call) ? head_write_event_id(b, call) :
+	    head_write_call(b, call)) < 0)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	*list = header_list(buf_span(b));
 	if (*list == NULL)
 		return err_set(e, ERR_INTERNAL, "libcurl: out of memory");
 	buf_reset(b, UPSTREAM_OUT_KEEP);
-	if (!call->is_listen && message_write(b, call) < 0)
+	if (!call_is_get(call) && message_write(b, call) < 0)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	x->unsent = buf_span(b);
 	c->error[0] = '\0';
-	curl_easy_setopt(c->easy, call->is_listen ? CURLOPT_HTTPGET :
+	curl_easy_setopt(c->easy, call_is_get(call) ? CURLOPT_HTTPGET :
 	    CURLOPT_POST, 1L);
 	curl_easy_setopt(c->easy, CURLOPT_HTTPHEADER, *list);
 	curl_easy_setopt(c->easy, CURLOPT_HEADERDATA, x);

@@ -6,6 +6,7 @@
  * checked, nothing but TLS is spoken.
  */
 #include "upstream/upstream_int.h"
+#include "upstream/link_int.h"
 
 #include <curl/curl.h>
 #include <errno.h>

@@ -45,10 +45,11 @@ compose(struct upstream_pool *pool, struct upstream_entry *x,
 	struct upstream_call *call = s->call;
 	struct buf *b = &pool->out;
 
-	if (call->is_listen) {
+	if (call_is_get(call)) {
 		buf_reset(b, UPSTREAM_OUT_KEEP);
 		if (head_write(b, "GET", x, s->target, &call->session, e) < 0)
 			return -1;
+		head_write_event_id(b, call);
 		return buf_add_span(b, SPAN_LIT("\r\n"));
 	}
 	if (x->head.n == 0 || !same_session(&x->head_session, &call->session)) {
@@ -227,6 +228,7 @@ read_body(struct reading *r, struct err *e)
 			continue;
 		if (w == WIRE_EOF && http_body_eof(&r->body) == 0)
 			return 0;
+		sink_cut(r->sink);
 		return err_set(e, ERR_UPSTREAM, "answer cut short: %s",
 		    w == WIRE_EOF ? "closed the connection" : strerror(errno));
 	}
@@ -271,6 +273,7 @@ read_answer(struct reading *r, struct err *e)
 	if (sink_head(r->sink, &a, e) < 0)
 		return FAILED;
 	if (r->sink->kind == SINK_JSON && h->status == 200 &&
+	    r->sink->call->on_result == NULL &&
 	    r->body.left > r->sink->call->response_max) {
 		err_set(e, ERR_TOOBIG, "the answer has %llu bytes",
 		    (unsigned long long)r->body.left);

@@ -81,13 +81,6 @@ connect_new(struct upstream_entry *x, int64_t deadline_ms, struct err *e)
 	return 0;
 }
 
-/* For http_post() before any exchange. */
-int
-http_find_peer(struct upstream_entry *x, int64_t deadline_ms, struct err *e)
-{
-	return x->http.fd >= 0 ? 0 : connect_new(x, deadline_ms, e);
-}
-
 /* scratch: UPSTREAM_IN_SIZE bytes. */
 int
 http_conn_ready(struct upstream_entry *x, struct upstream_call *call,
@@ -158,8 +151,9 @@ http_post(struct upstream_entry *x, const struct upstream_target *t,
 	struct buf b;
 	int fd = -1, rv = -1;
 
-	if (c->peer_len == 0)
-		return err_set(e, ERR_UPSTREAM, "was never connected");
+	/* never connected: the connection is for the next exchange */
+	if (c->peer_len == 0 && connect_new(x, deadline_ms, e) < 0)
+		return -1;
 	buf_init(&b, UPSTREAM_OUT_MAX);
 	if (head_write(&b, message.n == 0 ? "DELETE" : "POST", x, t, session,
 	    e) < 0)

@@ -6,6 +6,7 @@
  * wire_wait(). TLS is libcurl's (curl_link.c).
  */
 #include "upstream/upstream_int.h"
+#include "upstream/link_int.h"
 
 #include <errno.h>
 #include <stdio.h>

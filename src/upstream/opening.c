@@ -135,9 +135,10 @@ judge_refusal(const struct opening *o, struct json_value error, struct err *e)
 	    "server \"%s\": no protocol version in common", o->target->name);
 }
 
-/* 1: a modern server; 0: try initialize; -1: neither can be said. */
+/* One question. 1: a modern server; 0: try initialize; -1: neither can be
+ * said; 2: a modern one, but the answer is no result: ask again. */
 static int
-probe(struct opening *o, struct err *e)
+probe_once(struct opening *o, struct err *e)
 {
 	static const char *const names[] = { "supportedVersions" };
 	struct json_value result, error, versions;
@@ -158,9 +159,20 @@ probe(struct opening *o, struct err *e)
 		    status_is_evidence(o->call.http_status) ? 0 : -1;
 	answer_members(o, &result, &error);
 	if (error.type == JSON_OBJECT)
-		return judge_refusal(o, error, e);
+		return (rv = judge_refusal(o, error, e)) == 1 ? 2 : rv;
 	return json_object(result.raw, names, &versions, 1) == JSON_OK &&
 	    names_one_of(versions, modern_versions);
+}
+
+static int
+probe(struct opening *o, struct err *e)
+{
+	int rv = probe_once(o, e);
+
+	if (rv == 2)
+		rv = probe_once(o, e);
+	return rv < 2 ? rv : err_set(e, ERR_UPSTREAM, "server \"%s\": refuses "
+	    "the version that it names", o->target->name);
 }
 
 /* The answer to initialize, into the session. */
@@ -381,7 +393,6 @@ opening_end(struct upstream_pool *pool, struct upstream_entry *x,
 		return;
 	if (x->url.tls)
 		curl_post(t, session, none, deadline_ms, &e);
-	else if (!may_connect || x->http.peer_len > 0 || http_find_peer(x,
-	    deadline_ms, &e) == 0)
+	else if (may_connect || x->http.peer_len > 0)
 		http_post(x, t, session, none, deadline_ms, &e);
 }

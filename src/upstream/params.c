@@ -44,9 +44,16 @@ message_check_method(struct span method, struct err *e)
 }
 
 bool
+call_is_get(struct upstream_call *call)
+{
+	return call->is_listen || call->is_resuming;
+}
+
+bool
 call_is_repeatable(struct upstream_call *call)
 {
-	return call->is_notification || !span_is(call->method, "tools/call");
+	return call->is_notification || call->is_resuming ||
+	    !span_is(call->method, "tools/call");
 }
 
 static size_t
@@ -153,6 +160,14 @@ head_write_call(struct buf *b, struct upstream_call *call)
 		}
 	}
 	return buf_add_span(b, call->headers);
+}
+
+int
+head_write_event_id(struct buf *b, struct upstream_call *call)
+{
+	if (call->event_id[0] != '\0')
+		buf_printf(b, "Last-Event-ID: %s\r\n", call->event_id);
+	return b->overflow ? -1 : 0;
 }
 
 int

@@ -19,6 +19,9 @@
 #include "shm/slot.h"
 
 #define FIRST_PLACES	64	/* power of two */
+#define RESUME_MS	1000	/* before a GET, unless the server says */
+#define RESUME_MIN_MS	50
+#define RESUME_IDLE_MAX	6	/* 50 ms << 6 */
 
 void
 upstream_global_init(void)
@@ -204,6 +207,7 @@ configure(struct upstream_entry *x, const struct upstream_target *t,
 	x->config_hash = t->config_hash;
 	x->via = via_of(t);
 	x->via_detected = false;
+	x->has_no_get = false;
 	free(x->url_text);
 	x->url_text = xstrdup(t->url == NULL ? "" : t->url);
 	if (x->via != VIA_STDIO &&
@@ -371,6 +375,77 @@ exchange_via(struct upstream_pool *pool, struct upstream_entry *x,
 	    http_exchange(pool, x, sink, e);
 }
 
+/*
+ * Can the rest of the answer be fetched? MCP 2025-03-26 to 2025-11-25: a
+ * server may close the stream of a request after an event with an id, and the
+ * client comes back with GET and Last-Event-ID. The request is being served
+ * all the while, so it is never sent again.
+ */
+static bool
+may_resume(const struct upstream_entry *x, const struct sink *s)
+{
+	const struct upstream_call *call = s->call;
+
+	return s->ended_early && !s->stopped && x->via == VIA_HTTP &&
+	    !x->has_no_get && !call->is_listen &&
+	    call->session.era == ERA_LEGACY && call->event_id[0] != '\0';
+}
+
+/* Until the server wants us back: as long as it says, or longer and longer
+ * while nothing comes. */
+static int
+wait_for_resume(struct upstream_call *call, int idle_rounds, struct err *e)
+{
+	int64_t ms = call->retry_ms >= 0 ? call->retry_ms : RESUME_MS, until;
+
+	if (ms < RESUME_MIN_MS << idle_rounds)
+		ms = RESUME_MIN_MS << idle_rounds;
+	until = clock_mono_ms() + ms;
+	while ((ms = until - clock_mono_ms()) > 0)
+		if (wire_nap(call, (int)(ms < 1000 ? ms : 1000), e) < 0)
+			return -1;
+	return 0;
+}
+
+/*
+ * GET after GET until the answer is there, the deadline has passed or the
+ * server says something else. *e holds why the stream ended; what keeps us
+ * from going on replaces it only when it says more.
+ */
+static int
+resume(struct upstream_pool *pool, struct upstream_entry *x, struct sink *s,
+    struct err *e)
+{
+	struct upstream_call *call = s->call;
+	char last[sizeof(call->event_id)];
+	int idle = 0, rv = -1;
+
+	call->is_resuming = true;
+	while (rv < 0 && may_resume(x, s)) {
+		memcpy(last, call->event_id, sizeof(last));
+		if (wait_for_resume(call, idle, e) < 0)
+			break;
+		sink_again(s);
+		rv = exchange_via(pool, x, s, e);
+		if (rv < 0 && call->http_status == 405)
+			x->has_no_get = true;
+		if (rv < 0 && e->code == ERR_UPSTREAM && !s->stopped &&
+		    (call->http_status == 0 || call->http_status >= 500))
+			s->ended_early = true;	/* it may come back */
+		if (strcmp(last, call->event_id) != 0)
+			idle = 0;
+		else if (idle < RESUME_IDLE_MAX)
+			idle++;
+	}
+	call->is_resuming = false;
+	if (rv < 0) {
+		/* whatever the GET met: the request itself was taken */
+		call->maybe_executed = true;
+		call->session_gone = false;
+	}
+	return rv;
+}
+
 static int
 exchange(struct upstream_pool *pool, const struct upstream_target *t,
     struct upstream_call *call, struct err *e)
@@ -389,6 +464,8 @@ exchange(struct upstream_pool *pool, const struct upstream_target *t,
 	x->used_ms = clock_mono_ms();
 	sink_init(&sink, pool, t, call);
 	rv = exchange_via(pool, x, &sink, e);
+	if (rv < 0 && may_resume(x, &sink))
+		rv = resume(pool, x, &sink, e);
 	if (rv < 0 && (sink.stopped || e->code == ERR_TIMEOUT ||
 	    e->code == ERR_CANCELLED))
 		tell_cancelled(pool, x, t, call, e);

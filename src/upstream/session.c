@@ -135,6 +135,7 @@ client_claimed(struct opening *o, uint32_t place, struct sess_info *out,
 	shm_sess_put(shm, place, o->target->server_id, &o->session);
 	if (!shm_sess_get(shm, place, o->target->server_id, out))
 		*out = o->session;
+	hear_tell(o);
 	return 0;
 }
 

@@ -38,8 +38,23 @@ sink_init(struct sink *s, struct upstream_pool *pool,
 	s->target = t;
 	s->call = call;
 	call->answer_n = 0;
+	call->has_flowed = false;
+	call->retry_ms = -1;
+	call->is_resuming = false;
+	if (!call->is_listen)
+		call->event_id[0] = '\0';
 	if (call->response != NULL)
 		buf_reset(call->response, RESPONSE_KEEP);
+}
+
+void
+sink_again(struct sink *s)
+{
+	sink_free(s);
+	s->refused = s->ended_early = false;
+	s->discarded = 0;
+	s->status = s->call->http_status = 0;
+	buf_reset(s->call->response, RESPONSE_KEEP);
 }
 
 void
@@ -326,6 +341,8 @@ head_of_success(struct sink *s, const struct answer_head *h, struct err *e)
 		s->kind = SINK_EVENTS;
 		sse_parser_init(&s->sse, s->call->response_max);
 		s->has_sse = true;
+		if (s->call->is_listen && s->call->on_stream != NULL)
+			s->call->on_stream(s->call->arg);
 		return 0;
 	}
 	if (s->call->is_listen ||
@@ -366,7 +383,8 @@ sink_head(struct sink *s, const struct answer_head *h, struct err *e)
 int
 sink_count(struct sink *s, size_t n, struct err *e)
 {
-	size_t max = UPSTREAM_CHATTER_MAX + s->call->response_max;
+	size_t max = UPSTREAM_CHATTER_MAX + (s->flow < FLOW_RESULT ?
+	    s->call->response_max : s->call->result_max);
 
 	s->taken += n;
 	if (s->taken <= max || s->call->is_listen)
@@ -375,24 +393,49 @@ sink_count(struct sink *s, size_t n, struct err *e)
 	    "no end", max);
 }
 
+/*
+ * Ours to send back in a header. An id that cannot stand there is none, and
+ * so is an empty one (WHATWG HTML 9.2.6).
+ */
+static void
+note_event(struct upstream_call *call, const struct sse_event *event)
+{
+	struct span id = event->id;
+	size_t i;
+
+	if (event->retry_ms >= 0)
+		call->retry_ms = event->retry_ms;
+	if (id.p == NULL)
+		return;
+	for (i = 0; i < id.n && id.p[i] >= 0x20 && id.p[i] < 0x7f;)
+		i++;
+	if (i < id.n || !span_copy(call->event_id, sizeof(call->event_id), id))
+		call->event_id[0] = '\0';
+}
+
 static int
 feed_events(struct sink *s, struct span in, struct err *e)
 {
 	struct sse_event event;
 	size_t taken;
-	int rv;
+	int rv, flowed;
 
 	if (sink_count(s, in.n, e) < 0)
 		return -1;
 	while ((rv = sse_parse(&s->sse, in, &taken, &event, e)) == 1) {
 		in = span_skip(in, taken);
+		note_event(s->call, &event);
+		if ((flowed = sink_flow_event_end(s, event.data, e)) < 0)
+			return -1;
+		if (flowed > 0)
+			continue;
 		if (!event.has_data || event.data.n == 0 ||
 		    (event.type.n > 0 && !span_is(event.type, "message")))
 			continue;
 		if (sink_message(s, event.data, e) < 0)
 			return -1;
 	}
-	return rv < 0 ? too_big(s->call, e) : 0;
+	return rv < 0 ? too_big(s->call, e) : sink_flow_event(s, e);
 }
 
 int
@@ -401,6 +444,7 @@ sink_body(struct sink *s, struct span in, struct err *e)
 	struct upstream_call *call = s->call;
 	size_t max = call->response_max;
 	bool is_refusal = s->status >= 300;
+	int flowed;
 
 	if (s->kind == SINK_EVENTS)
 		return feed_events(s, in, e);
@@ -413,6 +457,8 @@ sink_body(struct sink *s, struct span in, struct err *e)
 	}
 	if (is_refusal && max > REFUSAL_MAX)
 		max = REFUSAL_MAX;
+	if ((flowed = sink_flow_json(s, in, e)) != 0)
+		return flowed < 0 ? -1 : 0;
 	if (in.n <= max && call->response->n <= max - in.n &&
 	    buf_add_span(call->response, in) == 0)
 		return 0;
@@ -485,11 +531,22 @@ sink_end(struct sink *s, struct err *e)
 		return end_of_refusal(s, e);
 	if (s->kind == SINK_NOTHING)
 		return 0;
+	if (s->flow >= FLOW_RESULT)
+		return sink_flow_end(s, e) < 0 ? -1 : 0;
 	if (s->kind == SINK_JSON &&
 	    sink_message(s, buf_span(s->call->response), e) < 0)
 		return -1;
 	if (s->answered || s->call->is_listen)
 		return 0;
+	sink_cut(s);
 	return err_set(e, ERR_UPSTREAM,
 	    "bad answer: it holds no response to our request");
+}
+
+void
+sink_cut(struct sink *s)
+{
+	/* what has begun to pass cannot come again */
+	s->ended_early = s->kind == SINK_EVENTS && s->status == 200 &&
+	    !s->answered && s->flow < FLOW_RESULT;
 }

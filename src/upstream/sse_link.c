@@ -8,6 +8,7 @@
  * origin that was configured.
  */
 #include "upstream/upstream_int.h"
+#include "upstream/link_int.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -149,6 +149,7 @@ ended(const struct frames *f, enum wire how, struct err *e)
 	if (!f->began && f->entry->stdio_used &&
 	    (how == WIRE_BROKEN || call_is_repeatable(f->call)))
 		return 0;
+	f->call->is_blameless = true;
 	return err_set(e, ERR_UPSTREAM, "stdiod is gone: %s",
 	    how == WIRE_EOF ? "closed the connection" : strerror(errno));
 }
@@ -214,8 +215,10 @@ attempt(struct frames *f, struct sink *s, struct err *e)
 	enum wire w;
 
 	if (x->stdio_fd < 0 &&
-	    (x->stdio_fd = connect_stdiod(f->pool, call->deadline_ms, e)) < 0)
+	    (x->stdio_fd = connect_stdiod(f->pool, call->deadline_ms, e)) < 0) {
+		call->is_blameless = true;
 		return -1;
+	}
 	w = wire_send(x->stdio_fd, out, call, &sent, e);
 	call->maybe_executed = sent == out.n;
 	if (w == WIRE_OK && sent < out.n)
@@ -247,6 +250,7 @@ stdio_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 	struct frames f;
 	int i, rv = 0;
 
+	s->call->is_blameless = false;
 	if (compose(pool, x, s->call, e) < 0)
 		return -1;
 	for (i = 0; i < 2 && rv == 0; i++) {
@@ -307,10 +311,13 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 	int i;
 
 	opening.method = SPAN_LIT("");
+	watch->is_blameless = false;
 	for (i = 0; i < 2 && w != WIRE_OK; i++) {
 		if (x->stdio_fd < 0 && (x->stdio_fd = connect_stdiod(pool,
-		    watch->deadline_ms, e)) < 0)
+		    watch->deadline_ms, e)) < 0) {
+			watch->is_blameless = true;
 			return -1;
+		}
 		frame_begin(&pool->out, STDIO_OPEN, x->server_id,
 		    client_session, 0, caps.n);
 		buf_add_span(&pool->out, caps);
@@ -320,6 +327,7 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 			w = take_frame(&f, &frame, &pool->out,
 			    UPSTREAM_OPENED_MAX, e);
 		if (w != WIRE_OK && ended(&f, w, e) < 0) {
+			watch->is_blameless = opening.is_blameless;
 			disconnect(x);
 			return -1;
 		}

@@ -42,6 +42,10 @@ struct upstream_target {
 /* A message from the server other than the awaited response: a notification
  * or a request. 0 goes on; -1 with err ends the exchange (client gone). */
 typedef int (*upstream_message_fn)(void *arg, struct span message, struct err *);
+/* The next piece of a large result, the first of which begins it: it need not
+ * be collected. 0 goes on; 1 (to the first only): no, collect it; -1 with err
+ * ends the exchange. Nothing is known of the rest before the exchange ends. */
+typedef int (*upstream_result_fn)(void *arg, struct span piece, struct err *);
 /* call->extra_fd is readable (or at its end). It is polled beside the server
  * wherever an exchange waits, so this must take what is there, or set extra_fd
  * to -1. May call upstream_post(). -1 with err CANCELLED or TIMEOUT ends the
@@ -57,36 +61,48 @@ struct upstream_call {
 	bool		is_listen;	/* GET of the legacy era: the stream that
 					 * the server speaks on by itself; no
 					 * message, on_message gets all; its end
-					 * is success */
+					 * is success. With event_id: what came
+					 * after that */
 	struct span	name;		/* Mcp-Name value, modern era; .n 0 none */
 	struct span	headers;	/* further complete "K: V\r\n" lines */
 	struct sess_info session;	/* era, version, id: from upstream_open */
 	int64_t		deadline_ms;	/* monotonic */
-	size_t		response_max;	/* bytes */
+	size_t		response_max;	/* bytes that are collected */
+	size_t		result_max;	/* bytes that go to on_result */
 	/* what may end it early */
 	int		client_fd;	/* hang-up there cancels; -1: not watched */
 	_Atomic uint64_t *cancel_word;	/* equal to cancel_value: cancelled */
 	uint64_t	cancel_value;
 	upstream_message_fn on_message;	/* may be NULL: dropped (requests from
 					 * the server get -32601) */
+	void		(*on_stream)(void *arg);	/* is_listen: it is open */
+	upstream_result_fn on_result;	/* NULL: all answers are collected */
 	upstream_extra_fn on_extra;	/* NULL: extra_fd is not watched */
 	int		extra_fd;
-	void		*arg;		/* of both */
+	void		*arg;		/* of all three */
 	/* what came */
 	struct buf	*response;	/* the response message, raw JSON */
 	bool		answer_is_error;	/* it holds "error", not "result" */
 	size_t		answer_at, answer_n;	/* where that value lies in it;
 						 * n 0: look for yourself */
+	bool		has_flowed;	/* it went to on_result, is well
+					 * and complete; response is empty */
 	int		http_status;
 	char		new_session[232];	/* Mcp-Session-Id of the answer */
 	bool		maybe_executed;	/* request bytes left this process and
 					 * no proof came that it was not run */
 	bool		session_gone;	/* 404 to a session id, process restarted */
+	bool		is_blameless;	/* it failed between us and stdiod: no
+					 * failure of the server */
+	char		event_id[232];	/* the last one on an event stream, "" none */
+	long		retry_ms;	/* so says the server; -1 it did not */
+	bool		is_resuming;	/* the answer is fetched by GET (pool.c) */
 	int64_t		looked_ms;	/* when a wait last looked at everything */
 };
 
 /* Once, before the first fork: what libcurl needs for the whole process. */
 void	upstream_global_init(void);
+/* stdio_socket: stdiod's, in the run directory. */
 struct upstream_pool *upstream_pool_new(struct shm *, const char *stdio_socket);
 void	upstream_pool_free(struct upstream_pool **);
 /* Closes connections unused for idle_ms. Called now and then. */
@@ -148,6 +164,17 @@ int	upstream_request(struct upstream_pool *, const struct upstream_target *,
  * it has been idle for long. */
 void	upstream_end_client(struct upstream_pool *,
 	    const struct upstream_target *, uint64_t client_session);
+
+/*
+ * For the listener of a server: the socket on which it is told that a client
+ * has a session of its own there. take gives that client session and a
+ * descriptor to close as soon as the session's stream is open, or will not be.
+ */
+int	upstream_hear_listen(const char *stdio_socket, int64_t server_id,
+	    struct err *);
+int	upstream_hear_take(int listener, uint64_t *client_session);
+/* The poller, of a server that is new or another one: it has none. */
+void	upstream_hear_forget(const char *stdio_socket, int64_t server_id);
 
 /* "_meta" members that a modern server wants in every request, without
  * braces: protocolVersion, clientInfo, clientCapabilities. */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "base/json_read.h"
+#include "base/json_scan.h"
 #include "net/http_body.h"
 #include "net/http_head.h"
 #include "net/sse.h"
@@ -64,6 +65,7 @@ struct upstream_entry {
 	bool		 is_configured;	/* url and via are valid */
 	enum via	 via;
 	bool		 via_detected;	/* VIA_SSE was found, not configured */
+	bool		 has_no_get;	/* 405: streams cannot be resumed */
 	struct http_conn http;
 	struct curl_conn *curl;		/* NULL: none yet */
 	struct sse_link	*sse;		/* NULL: not connected */
@@ -127,6 +129,9 @@ void	opening_end(struct upstream_pool *, struct upstream_entry *,
 	    const struct upstream_target *, const struct sess_info *,
 	    bool may_connect);
 
+/* hear.c: a session of one client was opened, and published. */
+void	hear_tell(const struct opening *);
+
 /* reap.c */
 /* Ends what lay in an entry of shared memory that is somebody else's now. */
 void	reap_old(struct upstream_pool *, const struct sess_old *,
@@ -156,6 +161,10 @@ int	head_write_fields(struct buf *, const struct upstream_target *,
 	    const struct sess_info *, struct err *);
 /* Mcp-Method, Mcp-Name and the call's own headers. */
 int	head_write_call(struct buf *, struct upstream_call *);
+/* Is it a GET, of a stream that the server speaks on? Then the last event's
+ * id goes along, if there was one. */
+bool	call_is_get(struct upstream_call *);
+int	head_write_event_id(struct buf *, struct upstream_call *);
 /* May the call be sent twice without doing something twice? */
 bool	call_is_repeatable(struct upstream_call *);
 
@@ -189,6 +198,8 @@ struct answer_head {
 	int		status;
 	struct span	content_type, content_encoding, session_id;
 };
+/* FLOW_LOOK: may become one that is passed on. */
+enum sink_flow { FLOW_LOOK, FLOW_NONE, FLOW_RESULT, FLOW_REST, FLOW_DONE };
 enum sink_kind { SINK_JSON, SINK_EVENTS, SINK_NOTHING };
 struct sink {
 	struct upstream_pool *pool;
@@ -199,12 +210,16 @@ struct sink {
 	bool		answered;	/* call->response holds the answer */
 	bool		refused;	/* an orderly refusal: HTTP status */
 	bool		stopped;	/* on_message ended it */
+	bool		ended_early;	/* an event stream, without the answer */
 	bool		has_sse;
 	bool		is_link;	/* what is not ours may be of calls
 					 * before this one: it is dropped */
 	bool		is_asked;	/* link: the request has been sent */
 	size_t		discarded;
 	size_t		taken;		/* bytes of messages */
+	enum sink_flow	flow;
+	size_t		flowed;
+	struct json_scan scan;
 	struct sse_parser sse;
 };
 void	sink_init(struct sink *, struct upstream_pool *,
@@ -213,10 +228,20 @@ void	sink_free(struct sink *);
 int	sink_head(struct sink *, const struct answer_head *, struct err *);
 int	sink_body(struct sink *, struct span, struct err *);
 int	sink_end(struct sink *, struct err *);	/* body complete */
+/* The body broke off. */
+void	sink_cut(struct sink *);
+/* As after sink_init(), for the rest of the same answer. */
+void	sink_again(struct sink *);
 /* One message or a batch, as it came in an event or a frame. */
 int	sink_message(struct sink *, struct span, struct err *);
 /* So many bytes have come. -1: more than a call may cost. */
 int	sink_count(struct sink *, size_t, struct err *);
+/* sink_flow.c: 1 taken, 0 collect it, -1 with err. */
+int	sink_flow_json(struct sink *, struct span, struct err *);
+/* An event is not complete. 0 or -1. */
+int	sink_flow_event(struct sink *, struct err *);
+int	sink_flow_event_end(struct sink *, struct span data, struct err *);
+int	sink_flow_end(struct sink *, struct err *);
 /* "-32601 Method not found" of an error object; returns the code or 0. Only
  * plain ASCII, cut: it goes into texts for people. */
 int64_t	sink_error_text(struct json_value error, char *out, size_t size);
@@ -228,8 +253,6 @@ int	http_exchange(struct upstream_pool *, struct upstream_entry *,
  * server that was connected before. */
 int	http_post(struct upstream_entry *, const struct upstream_target *,
 	    const struct sess_info *, struct span message, int64_t deadline_ms,
-	    struct err *);
-int	http_find_peer(struct upstream_entry *, int64_t deadline_ms,
 	    struct err *);
 int	http_conn_ready(struct upstream_entry *, struct upstream_call *,
 	    char *scratch, struct err *);
@@ -258,33 +281,6 @@ int	stdio_open(struct upstream_pool *, struct upstream_entry *,
 int	stdio_post(struct upstream_pool *, int64_t server_id,
 	    uint64_t client_session, struct span message, int64_t deadline_ms,
 	    struct err *);
-
-/* link.c, curl_link.c: a byte stream, plain or TLS, that never blocks. */
-struct link {
-	int		 fd;		/* to poll; -1: not connected */
-	void		*tls;		/* libcurl's handle; NULL: plain */
-};
-enum link_io { LINK_OK, LINK_AGAIN, LINK_EOF, LINK_BROKEN };
-void	link_init(struct link *);
-int	link_open(struct link *, const struct upstream_entry *,
-	    int64_t deadline_ms, struct err *);
-void	link_close(struct link *);
-/* LINK_BROKEN: errno. */
-enum link_io link_recv(struct link *, char *, size_t, size_t *got);
-enum link_io link_send(struct link *, struct span, size_t *sent);
-/* All of it, with everything that may end the call early. -1 with err;
- * *sent says how much has left. */
-int	link_send_all(struct link *, struct span,
-	    struct upstream_call *, size_t *sent, struct err *);
-/* One head: 1 it is in *h, and what follows it begins at *size; 0 not yet all
- * there; -1 with err. buf has the bytes received so far. */
-int	link_head(struct link *, char *buf, size_t *n, struct http_head *h,
-	    size_t *size, struct upstream_call *, struct err *);
-int	curl_link_open(struct link *, const struct upstream_entry *,
-	    int64_t deadline_ms, struct err *);
-void	curl_link_close(struct link *);
-enum link_io curl_link_recv(struct link *, char *, size_t, size_t *got);
-enum link_io curl_link_send(struct link *, struct span, size_t *sent);
 
 /* sse_link.c: connect gives entry->sse; its end takes it away again. */
 int	sse_connect(struct upstream_pool *, struct upstream_entry *,

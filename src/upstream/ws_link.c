@@ -7,6 +7,7 @@
  * before the next one. A server that breaks RFC 6455 is told so and left.
  */
 #include "upstream/upstream_int.h"
+#include "upstream/link_int.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -45,31 +45,6 @@ live(struct buf *b)
 	json_object_end(&j);
 }
 
-/* Just after the start tools are not known yet; a server that hangs does not
- * keep the others waiting for longer than this. */
-#define DISCOVERY_MS 5000
-
-static bool
-is_discovering(struct shm *shm)
-{
-	const struct pol_head *p;
-	bool unknown = false;
-	uint32_t i;
-
-	if (clock_mono_ms() - atomic_load(&shm_ctl(shm)->started_mono_ms) >
-	    DISCOVERY_MS || (p = shm_pin(shm, SNAP_POLICY, NULL)) == NULL)
-		return false;
-	for (i = 0; i < p->servers.n; i++) {
-		const struct pol_server *s = pol_server(p, i);
-
-		unknown |= s->enabled && s->health < SHM_SERVERS_MAX &&
-		    atomic_load(&shm_health(shm, s->health)->status) ==
-		    HEALTH_UNKNOWN;
-	}
-	shm_unpin(shm, SNAP_POLICY);
-	return unknown;
-}
-
 /* NULL when ready, else why not. */
 static const char *
 why_not_ready(struct shm *shm)
@@ -89,7 +64,7 @@ why_not_ready(struct shm *shm)
 		return "Audit journal is full";
 	if (audit != AUDIT_STATE_OK)
 		return "Auditor is starting";
-	if (is_discovering(shm))
+	if (mcp_is_discovering(shm))
 		return "Servers are being discovered";
 	return NULL;
 }

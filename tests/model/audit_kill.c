@@ -171,12 +171,14 @@ run_auditor(void)
 	_exit(auditor_run(&shm, shm.slot, pipe_fd[0], SEGMENT_BYTES));
 }
 
+/* As the master does it: first what the dead one held is taken back. */
 static pid_t
 start_auditor(void)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
-	if (pid == 0)
+	slot_reap(&shm, shm_kind_first(KIND_AUDITOR), NULL);
+	if ((pid = fork()) == 0)
 		run_auditor();
 	return pid;
 }

@@ -63,7 +63,7 @@ def test_reload_by_control_program(_env, it):
     done = g.ctl_run("reload")
     del g.config["mcps"][0]["nonsense"]
     g.write_config()
-    same(done.returncode, 1, f"reload of a bad file: {done}")
+    same(done.returncode, 7, f"reload of a bad file: {done}")
     check("nonsense" in done.stdout + done.stderr, done)
 
 

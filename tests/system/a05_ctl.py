@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 
 from harness import SOURCE, Skip, check, same, wait_for
@@ -142,19 +143,75 @@ def test_code_5_unreachable(env, it):
     code(g, 0, "check")             # the database being away is a warning
 
 
-def test_code_1_failed(env, it):
-    """No tables, pending migrations, a wrong file, a trail with findings."""
-    empty = env.gateway({}, database=False, start=False)
-    env.pg.query(f"CREATE DATABASE {empty.database}")
-    code(empty, 1, "db", "status")
-    done = code(empty, 1, "user", "list")
+def test_code_8_other_tables(env, _it):
+    """None, older ones; and 6 for newer ones, 3 for no database."""
+    g = env.gateway({}, database=False, start=False)
+    code(g, 3, "db", "status")
+    done = code(g, 3, "user", "list")
+    check("make that database" in done.stderr, done.stderr)
+    env.pg.query(f"CREATE DATABASE {g.database}")
+    code(g, 8, "db", "status")
+    done = code(g, 8, "user", "list")
     check("omni2ctl db init" in done.stderr, done.stderr)
-    code(empty, 0, "db", "init")
-    code(empty, 0, "db", "status")
+    code(g, 0, "db", "init")
+    code(g, 0, "db", "status")
+    env.pg.query("CREATE TABLE kept AS TABLE omni2.schema_migrations; "
+                 "DELETE FROM omni2.schema_migrations WHERE version > 2",
+                 g.database)
+    code(g, 8, "db", "status")
+    for args in (("user", "list"), ("server", "list")):
+        done = code(g, 8, *args)
+        check("omni2ctl db migrate" in done.stderr, done.stderr)
+    done = code(g, 1, "doctor")
+    check("FAIL  tables" in done.stdout, done.stdout)
+    env.pg.query("INSERT INTO omni2.schema_migrations SELECT * FROM kept "
+                 "WHERE version > 2; INSERT INTO omni2.schema_migrations "
+                 "(version, name) VALUES (99, 'later')", g.database)
+    for args in (("user", "list"), ("db", "status"), ("db", "migrate"),
+                 ("setup", "--no-start")):
+        done = code(g, 6, *args)
+        check("newer omni2" in done.stderr, done.stderr)
+    same(daemon(env, g), 76, "exit status of omni2d with newer tables")
+    same(daemon(env, g, "-t"), 76, "exit status of omni2d -t")
+    env.pg.query("DELETE FROM omni2.schema_migrations WHERE version = 99",
+                 g.database)
+    code(g, 0, "user", "list")
+
+
+def test_tables_that_come_later(env, _it):
+    """It waits for them, says so once a minute, and goes on by itself."""
+    g = env.gateway({}, database=False, start=False)
+    env.pg.query(f"CREATE DATABASE {g.database}")
+    g.start(ready=False)
+    g.wait_log("poller WARNING: database: there are no tables")
+    check("omni2ctl db init" in g.log_text(), "the way out")
+    status = g.ctl_json("status")["daemon"]
+    same(status["ready"], "no: Database unavailable", "ready")
+    code(g, 0, "db", "init")
+    wait_for(lambda: g.ctl_json("status")["daemon"]["ready"] == "yes", 20,
+             "ready")
+    same(g.log_text().count("poller WARNING: database: there are no tables"), 1,
+         "lines")
+    g.stop()
+
+
+def test_code_4_wrong_user(env, _it):
+    """Another one than for a database that is away."""
+    g = env.gateway({}, start=False)
+    g.config["database"]["url"] = g.config["database"]["url"].replace(
+        "user=omni2", "user=nobody_of_that_name")
+    g.write_config()
+    done = code(g, 4, "user", "list")
+    check("database.url" in done.stderr, done.stderr)
+    done = code(g, 1, "doctor")
+    check("FAIL  database" in done.stdout, done.stdout)
+
+
+def test_code_7_configuration(env, it):
     g = it.g
     g.write_config(json.dumps(g.config)[:-1] + ', "nonsense": 1}')
     for args in (("check",), ("reload",), ("user", "list")):
-        done = code(g, 1, *args)
+        done = code(g, 7, *args)
         check("nonsense" in done.stderr, done.stderr)
     code(g, 0, "status")            # still to be seen how it is
     g.write_config()
@@ -162,10 +219,78 @@ def test_code_1_failed(env, it):
     missing = subprocess.run(
         [env.omni2ctl, "-c", "/nowhere/omni2.yaml", "user", "list"],
         capture_output=True, text=True, check=False, cwd="/")
-    same(missing.returncode, 1, "no such file")
+    same(missing.returncode, 7, "no such file")
+
+
+def daemon(env, g, *args):
+    """Exit status of omni2d, which is not to start."""
+    return subprocess.run(
+        [env.omni2d, *args, "-c", g.conf], stdin=subprocess.DEVNULL, cwd="/",
+        capture_output=True, text=True, timeout=30, check=False,
+        env=env.clean_environment(), **env.as_user()).returncode
+
+
+def test_busy_port(env, _it):
+    """Found before the daemon is started, and by whom."""
+    g = env.gateway({}, start=False)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", g.port))
+        s.listen()
+        done = code(g, 1, "doctor")
+        check("FAIL  listen" in done.stdout and "in use" in done.stdout,
+              done.stdout)
+        same(daemon(env, g), 71, "exit status of omni2d")
+    done = code(g, 0, "doctor")
+    check("in use" not in done.stdout, done.stdout)
+
+
+def test_unreadable_files(env, _it):
+    g = env.gateway({}, start=False)
+    secret = os.path.join(g.dir, "unreadable")
+    with open(secret, "w", encoding="ascii") as f:
+        f.write("0123456789" * 4 + "\n")
+    os.chmod(secret, 0)
+    if os.geteuid() != 0 and os.access(secret, os.R_OK):
+        raise Skip("everything can be read")
+    g.config["auth"] = {"token_secret_file": secret}
+    g.write_config()
+    same(daemon(env, g), 77, "exit status of omni2d")
+    done = code(g, 4, "check")
+    check("let the user of omni2d read it" in done.stderr, done.stderr)
+
+
+def test_full_disk(env, it):
+    if not env.is_root or subprocess.run(
+            ["unshare", "-m", "true"], check=False,
+            stderr=subprocess.DEVNULL).returncode:
+        raise Skip("a mount namespace is needed")
+    full = env.make_dir("full", mode=0o755)
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c",
+         'mount -t tmpfs -o size=64k,mode=1777 none "$1" && '
+         '{ dd if=/dev/zero of="$1/x" bs=4k 2>/dev/null; '
+         'exec "$2" -c "$3" backup "$1/b"; }', "sh", full, env.omni2ctl,
+         it.g.conf], capture_output=True, text=True, check=False, cwd="/",
+        env=env.clean_environment())
+    same(done.returncode, 9, f"{done}")
+    check("make room there" in done.stderr, done.stderr)
+    g = env.gateway({}, start=False)
+    del g.config["auth"]            # it makes a secret of its own
+    g.write_config()
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c",
+         'mkdir -p "$1" && mount -t tmpfs -o size=64k,mode=1777 none "$1" && '
+         '{ dd if=/dev/zero of="$1/x" bs=4k 2>/dev/null; '
+         'exec setpriv --reuid "$4" --regid "$5" --clear-groups '
+         '"$2" -c "$3"; }', "sh", g.state_dir, env.omni2d, g.conf,
+         str(env.uid), str(env.gid)], capture_output=True, text=True,
+        check=False, cwd="/", timeout=30, env=env.clean_environment())
+    same(done.returncode, 74, f"{done}")
+    check("make room there" in done.stderr, done.stderr)
 
 
 def test_code_1_findings(_env, it):
+    """A trail with findings."""
     g = it.g
     g.user("five@example.org", "dba", "--allow-all")
     g.client("five@example.org").initialize()

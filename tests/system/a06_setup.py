@@ -12,14 +12,17 @@ import select
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tarfile
 import termios
+import threading
 import time
 
 from harness import (SOURCE, Skip, check, free_port, http_get, same,
                      wait_for)
+from servers import http_server
 
 SAMPLES = os.path.join(SOURCE, "conf")
 
@@ -241,6 +244,25 @@ def post(port, key, tool):
         c.close()
 
 
+def test_key_is_shown_also_when_the_rest_fails(_env, it):
+    """Another program has the port: the key that was made must not be lost."""
+    for output in ("table", "json"):
+        drop_database(it)
+        p = it.place()
+        p.write(p.base())
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", p.port))
+            s.listen()
+            done = p.ctl("-o", output, "setup", "--listen",
+                         f"127.0.0.1:{p.port}", want=6)
+        check("in use" in done.stderr, done.stderr)
+        same(done.stdout.count("omni2_"), 1, f"keys in {done.stdout}")
+        if output == "json":
+            check(json.loads(done.stdout)["key"].startswith("omni2_"),
+                  done.stdout)
+        same(set(states(p.ctl("setup"))), {"ok"}, "again")
+
+
 def test_what_an_administrator_wrote_stays(_env, it):
     p = it.place()
     p.write(p.base() + "  listen: 127.0.0.1:1\ndatabase:\n"
@@ -301,7 +323,7 @@ def test_setup_refuses(_env, it):
                  ("--database", "-"), ("extra",), ("--dry",)):
         p.ctl("setup", *args, want=2)
     done = p.ctl("setup", "--database", "host=/nowhere dbname=x", want=5)
-    check("check the connection string" in done.stderr, done.stderr)
+    check("does PostgreSQL run there" in done.stderr, done.stderr)
     same(p.text(), p.base(), "the file")
     done = subprocess.run(
         [p.env.omni2ctl, "-c", p.conf, "setup", "--local"],
@@ -310,7 +332,7 @@ def test_setup_refuses(_env, it):
     same(done.returncode, 5, f"no socket: {done.stderr}")
     check("--database" in done.stderr, done.stderr)
     p.write("server:\n  lsten: 1\n")
-    done = p.ctl("setup", want=1)
+    done = p.ctl("setup", want=7)
     check("lsten" in done.stderr and "listen" in done.stderr, done.stderr)
     same(p.text(), "server:\n  lsten: 1\n", "the file")
     same(os.listdir(os.path.dirname(p.conf)), ["omni2.yaml"], "left over")
@@ -483,6 +505,81 @@ def test_doctor_finds(env, it):
     g.write_config()
     g.stop()
     finding(g, 0, "daemon", "warn", "systemctl start")
+
+
+class Tls:
+    """Shakes hands with whoever comes, with a certificate made for name."""
+
+    def __init__(self, where, name, days):
+        self.cert = os.path.join(where, f"{name}-{days}.pem")
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:prime256v1", "-nodes", "-keyout",
+             self.cert + ".key", "-out", self.cert, "-subj", f"/CN={name}",
+             "-addext", f"subjectAltName=DNS:{name}", "-days", str(days)],
+            check=True, capture_output=True, cwd="/")
+        os.chmod(self.cert, 0o644)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.cert, self.cert + ".key")
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://localhost:{self.socket.getsockname()[1]}/mcp"
+        self.thread = threading.Thread(target=self.serve, args=(context,),
+                                       daemon=True)
+        self.thread.start()
+
+    def serve(self, context):
+        while True:
+            try:
+                c, _ = self.socket.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), \
+                    context.wrap_socket(c, server_side=True) as t:
+                t.settimeout(5)
+                t.recv(1)
+
+    def stop(self):
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+        self.thread.join(10)
+
+
+def test_doctor_looks_at_certificates(env, it):
+    if shutil.which("openssl") is None:
+        raise Skip("there is no openssl")
+    where = env.make_dir("tls", mode=0o755)
+    servers = {"good": Tls(where, "localhost", 90),
+               "soon": Tls(where, "localhost", 5),
+               "other": Tls(where, "elsewhere", 90)}
+    g = env.gateway({"mcps": [http_server(n, s.url)
+                              for n, s in servers.items()] +
+                     [http_server("plain", it.up.url.replace("http", "https"))]
+                     }, start=False)
+    try:
+        finding(g, 1, "server good", "FAIL", "self-signed")
+        trusted = os.path.join(where, "trusted.pem")
+        with open(trusted, "w", encoding="ascii") as out:
+            for s in servers.values():
+                with open(s.cert, encoding="ascii") as f:
+                    out.write(f.read())
+        os.chmod(trusted, 0o644)
+        done = subprocess.run(
+            [env.omni2ctl, "-c", g.conf, "-o", "json", "doctor"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, cwd="/", **env.as_user(),
+            env=env.clean_environment(SSL_CERT_FILE=trusted))
+        same(done.returncode, 1, f"{done}")
+        found = {f["check"]: (f["state"], f["text"])
+                 for f in json.loads(done.stdout)["findings"]}
+        same(found["server good"][0], "ok", f"{found}")
+        for name, state, text in (("soon", "warn", "ends in 4 days"),
+                                  ("other", "FAIL", "mismatch"),
+                                  ("plain", "FAIL", "speak TLS")):
+            got = found[f"server {name}"]
+            check(got[0] == state and text in got[1], f"{name}: {got}")
+    finally:
+        for s in servers.values():
+            s.stop()
 
 
 # backup and restore
@@ -881,7 +978,7 @@ def test_watch(env, it):
                  ("user", "show", "a@b", "--watch")):
         same(g.ctl_run(*args).returncode, 2, f"{args}")
     same(g.ctl_run("-c", "/nowhere", "user", "list", "--watch").returncode,
-         1, "a script is told")
+         7, "a script is told")
 
 
 def test_yaml(env, it):

@@ -8,17 +8,18 @@ import re
 import subprocess
 
 from harness import check, wait_for
-from servers import reference
+from servers import reference, reference_stdio
 
 LIMIT_S = 600
 
 
 def setup(env):
-    g = env.gateway({"mcps": [reference(env)]})
+    g = env.gateway({"mcps": [reference(env), reference_stdio(env)]})
     g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
-    wait_for(lambda: "test_simple_text" in g.client(
-        "ann@example.com", "/servers/reference/mcp").initialize().names(), 20,
-        "discovery")
+    for name in ("reference", "reference_stdio"):
+        wait_for(lambda n=name: "test_simple_text" in g.client(
+            "ann@example.com", f"/servers/{n}/mcp").initialize().names(), 20,
+            "discovery")
     return g
 
 
@@ -29,13 +30,14 @@ def expected(env, suite):
     return {w[1] for w in words if len(w) == 2 and w[0] == suite}
 
 
-def run(env, g, suite):
+def run(env, g, suite, server="reference"):
     done = subprocess.run(
         [os.path.join(env.conformance, "run.sh"),
-         f"http://127.0.0.1:{g.port}/servers/reference/mcp"],
+         f"http://127.0.0.1:{g.port}/servers/{server}/mcp"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         cwd=env.dir, env=dict(
-            os.environ, SUITE=suite, OUT=os.path.join(env.dir, suite),
+            os.environ, SUITE=suite,
+            OUT=os.path.join(env.dir, f"{server}-{suite}"),
             CACHE=os.path.join(env.cache, "conformance"),
             AUTHORIZATION=f"Bearer {g.keys['ann@example.com']}"))
     check(done.returncode in (0, 1), done.stdout[-2000:] + done.stderr[-2000:])
@@ -63,3 +65,15 @@ def test_suite_2025_11_25(env, g):
 
 def test_suite_2026_07_28(env, g):
     run(env, g, "2026-07-28")
+
+
+def test_stdio_0_1_16(env, g):
+    run(env, g, "0.1.16", "reference_stdio")
+
+
+def test_stdio_2025_11_25(env, g):
+    run(env, g, "2025-11-25", "reference_stdio")
+
+
+def test_stdio_2026_07_28(env, g):
+    run(env, g, "2026-07-28", "reference_stdio")

@@ -5,7 +5,7 @@ TESTS += tools/check_layers
 EXTRA_DIST += tools/check_layers
 
 base_tests = %D%/test_arena %D%/test_buf %D%/test_clock %D%/test_err \
-	%D%/test_fdio %D%/test_fiber %D%/test_glob %D%/test_hash %D%/test_json_read \
+	%D%/test_fdio %D%/test_fiber %D%/test_glob %D%/test_hash %D%/test_json_read %D%/test_json_scan \
 	%D%/test_json_write %D%/test_log %D%/test_num
 check_PROGRAMS += $(base_tests)
 TESTS += $(base_tests)
@@ -45,6 +45,10 @@ TESTS += $(base_tests)
 %C%_test_json_read_SOURCES = %D%/test_json_read.c
 %C%_test_json_read_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_json_read_LDADD = $(base_test_libs)
+
+%C%_test_json_scan_SOURCES = %D%/test_json_scan.c
+%C%_test_json_scan_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_json_scan_LDADD = $(base_test_libs)
 
 %C%_test_json_write_SOURCES = %D%/test_json_write.c
 %C%_test_json_write_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

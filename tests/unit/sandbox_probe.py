@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Tries what a stdio server may and may not do: sandbox_probe.py JSON, where
 JSON is a list of [action, argument...]. Prints a JSON list of results: "ok",
-or the name of the errno. Standard library only.
+or the name of the errno. Standard library only. The test runs it from the
+command line, so that it does not depend on a path; it names no directory for
+temporary files, which would then not be private.
 """
 import ctypes
 import errno
@@ -35,6 +37,11 @@ def connect(port):
         pass
 
 
+def connect_unix(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+
+
 def listen():
     with socket.socket() as s, socket.socket() as c:
         s.bind(("127.0.0.1", 0))
@@ -59,6 +66,30 @@ def grandchild():
     return pid
 
 
+def forks(most):
+    """As many processes as it can have; all sleep."""
+    n = 0
+    try:
+        while n < most:
+            if os.fork() == 0:
+                time.sleep(3600)
+            n += 1
+    except OSError as e:
+        return [errno.errorcode[e.errno], n > most // 10]
+    return n
+
+
+def allocate(megabytes):
+    try:
+        return len(bytearray(megabytes << 20)) >> 20
+    except MemoryError:
+        return "MemoryError"
+
+
+def descriptors():
+    return sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1]
+
+
 ACTIONS = {
     "write": write, "temporary": temporary, "connect": connect,
     "listen": listen, "status": status, "grandchild": grandchild,
@@ -72,6 +103,8 @@ ACTIONS = {
         target=int).start(),
     "exit": os._exit, "signal": lambda n: os.kill(os.getpid(), n),
     "wait": lambda: len(sys.stdin.read()),
+    "unix": connect_unix, "forks": forks, "allocate": allocate,
+    "descriptors": descriptors, "env": os.environ.get,
 }
 
 

@@ -58,9 +58,9 @@ def describe():
         oom = int(f.read())
     return {
         "env": env, "fds": sorted(fds), "cwd": os.getcwd(), "oom": oom,
-        "leads_session": os.getsid(0) == os.getpid(), "pid": os.getpid(),
+        "leads_session": os.getsid(0) == os.getpgrp(), "pid": os.getpid(),
         "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
-        "memory": resource.getrlimit(resource.RLIMIT_AS)[0],
+        "memory": resource.getrlimit(resource.RLIMIT_DATA)[0],
         "no_new_privs": status["NoNewPrivs"], "blocked": status["SigBlk"],
         "ignored": status["SigIgn"],
     }
@@ -82,6 +82,16 @@ def grandchild(own_session):
             time.sleep(3600 if child else 3601)
     os.read(reader, 1)
     return pid
+
+
+def hog(children, megabytes, shared):
+    """Children that have so much, each its own or all the same."""
+    hoard = [b"x" * (megabytes << 20)] if shared else []
+    for _ in range(children):
+        if os.fork() == 0:
+            if not shared:
+                hoard = [b"x" * (megabytes << 20)]
+            time.sleep(3600 + len(hoard))
 
 
 def progress(ident):
@@ -168,6 +178,11 @@ def call(method, ident, params):
         answer(ident, "dry")
     elif method == "grandchild":
         answer(ident, grandchild(params["own_session"]))
+    elif method == "hog":
+        hog(params["children"], params["megabytes"],
+            params.get("shared", False))
+        if params.get("shared"):
+            answer(ident, "shared")
     elif method == "close_output":
         os.close(1)
     elif method == "die":

@@ -48,7 +48,7 @@
 struct test_server {
 	int64_t		id;
 	const char	*name, *command, *args[6], *env[6], *cwd;
-	int64_t		timeout_ms;
+	int64_t		timeout_ms, memory, processes;
 	bool		disabled, is_http, sandbox;
 };
 
@@ -103,6 +103,8 @@ publish_policy(const struct test_server *t, size_t n)
 		s->enabled = !t[i].disabled;
 		s->timeout_ms = t[i].timeout_ms;
 		s->sandbox = t[i].sandbox;
+		s->memory = t[i].memory;
+		s->processes = t[i].processes;
 		put_string(&s->command, t[i].command);
 		put_string(&s->cwd, t[i].cwd != NULL ? t[i].cwd : "");
 		for (k = 0; k < 6 && t[i].args[k] != NULL; k++)

@@ -49,14 +49,17 @@ outcome(const struct child_spec *s, struct child *c, struct err *e)
 static int
 finish(struct child *c)
 {
+	int64_t until = clock_mono_ms() + WAIT_MS;
 	int status;
 
 	close(c->in);
 	close(c->out);
 	close(c->err);
 	close(c->report);
-	while (child_next_ended() != c->pid)
+	while (child_next_ended() != c->pid) {
+		assert_true(clock_mono_ms() < until);
 		fdio_wait(-1, 0, clock_mono_ms() + 1);
+	}
 	status = child_reap(c->pid);
 	assert_int_equal(kill(c->pid, 0), -1);
 	return status;
@@ -128,8 +131,8 @@ test_errors(void **state)
 	static const struct {
 		const char *command, *cwd, *text;
 	} cases[] = {
-		{ "/nonexistent", "",
-		    "server \"x\": cannot run /nonexistent: "
+		{ "/proc/nonexistent", "",
+		    "server \"x\": cannot run /proc/nonexistent: "
 		    "No such file or directory" },
 		{ "no-such-command", "", "server \"x\": cannot run "
 		    "no-such-command: No such file or directory" },
@@ -140,8 +143,8 @@ test_errors(void **state)
 		    "Exec format error" },
 		{ "not_executable", "", "server \"x\": cannot run "
 		    "not_executable: Permission denied" },
-		{ "/bin/true", "/nonexistent", "server \"x\": cannot enter "
-		    "/nonexistent: No such file or directory" },
+		{ "/bin/true", "/proc/nonexistent", "server \"x\": cannot "
+		    "enter /proc/nonexistent: No such file or directory" },
 		{ "", "", "server \"x\": cannot run : " },
 	};
 	char path[64];
@@ -150,7 +153,7 @@ test_errors(void **state)
 	struct err e;
 	size_t i;
 
-	snprintf(path, sizeof(path), "PATH=/nonexistent::%s:/", dir);
+	snprintf(path, sizeof(path), "PATH=/proc/nonexistent::%s:/", dir);
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct child_spec s = { .name = "x",
 		    .command = cases[i].command, .cwd = cases[i].cwd,
@@ -175,17 +178,18 @@ test_defaults(void **state)
 	struct child c;
 	struct err e;
 
-	snprintf(path, sizeof(path), "PATH=/nonexistent:%s", dir);
+	snprintf(path, sizeof(path), "PATH=/proc/nonexistent:%s", dir);
 	assert_int_equal(child_spawn(&s, &c, &e), 0);
 	assert_int_equal(outcome(&s, &c, &e), 1);
 	output(&c, got, sizeof(got));
-	snprintf(expect, sizeof(expect), "/nonexistent:%s|/|C.UTF-8|/\n", dir);
+	snprintf(expect, sizeof(expect),
+	    "/proc/nonexistent:%s|/|C.UTF-8|/\n", dir);
 	assert_string_equal(got, expect);
 	assert_int_equal(finish(&c), 0);
 	s.cwd = dir;
 	assert_int_equal(child_spawn(&s, &c, &e), 0);
 	output(&c, got, sizeof(got));
-	snprintf(expect, sizeof(expect), "/nonexistent:%s|%s|C.UTF-8|%s\n",
+	snprintf(expect, sizeof(expect), "/proc/nonexistent:%s|%s|C.UTF-8|%s\n",
 	    dir, dir, dir);
 	assert_string_equal(got, expect);
 	assert_int_equal(finish(&c), 0);

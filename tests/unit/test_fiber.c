@@ -161,6 +161,30 @@ test_signal_ends_waits(void **state)
 	close_all(a, b);
 }
 
+/* One that comes while a fiber runs is not lost. */
+static void
+test_blocked_signal(void **state)
+{
+	struct sigaction sa = { .sa_handler = on_alarm };
+	int a[2], b[2];
+	struct job x = { .timeout_ms = 60000 };
+	sigset_t set;
+
+	two_sockets(a, b);
+	x.fd = a[0];
+	assert_int_equal(sigaction(SIGALRM, &sa, NULL), 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGALRM);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+	assert_true(fiber_start(reader, &x));
+	raise(SIGALRM);
+	assert_int_equal(fibers_wait(NULL, 0, 60000), -1);
+	assert_true(x.done);
+	assert_int_equal(x.error, EINTR);
+	assert_int_equal(sigprocmask(SIG_UNBLOCK, &set, NULL), 0);
+	close_all(a, b);
+}
+
 static void
 deep(void *arg)
 {
@@ -265,6 +289,8 @@ main(void)
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_time_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_signal_ends_waits, setup,
+		    teardown),
+		cmocka_unit_test_setup_teardown(test_blocked_signal, setup,
 		    teardown),
 		cmocka_unit_test_setup_teardown(test_no_room_then_reuse, setup,
 		    teardown),

@@ -172,6 +172,46 @@ writes(void **state)
 	buf_free(&b);
 }
 
+/* An event's data taken while it comes is the data it would have had. */
+static void
+data_in_pieces(void **state)
+{
+	static const struct span in = TEXT("data:{\"a\":\n"
+	    "data:  \"b c\"\r\ndata\ndata: }\nid: 5\n\n");
+	static const char want[] = "{\"a\":\n \"b c\"\n\n}";
+	struct sse_parser s;
+	struct sse_event ev;
+	struct span part;
+	struct err e;
+	char got[100];
+	size_t step, at, n, taken;
+	int rv;
+
+	for (step = 1; step <= in.n; step++) {
+		sse_parser_init(&s, 1000);
+		n = at = 0;
+		for (rv = 0; rv == 0; at += taken) {
+			part = span_skip(in, at);
+			assert_true(part.n > 0);
+			if (part.n > step)
+				part.n = step;
+			rv = sse_parse(&s, part, &taken, &ev, &e);
+			part = rv == 0 ? sse_parser_data(&s) : ev.data;
+			if (part.n > 0)
+				memcpy(got + n, part.p, part.n);
+			n += part.n;
+			if (rv == 0)
+				sse_parser_forget(&s);
+		}
+		assert_int_equal(rv, 1);
+		assert_true(span_is(ev.id, "5"));
+		assert_int_equal(n, sizeof(want) - 1);
+		assert_memory_equal(got, want, n);
+		assert_int_equal(sse_parser_pending(&s), 0);
+		sse_parser_free(&s);
+	}
+}
+
 int
 main(void)
 {
@@ -179,6 +219,7 @@ main(void)
 		cmocka_unit_test(streams),
 		cmocka_unit_test(sizes_are_bounded),
 		cmocka_unit_test(writes),
+		cmocka_unit_test(data_in_pieces),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

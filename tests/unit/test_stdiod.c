@@ -59,8 +59,8 @@ define_all(void)
 	servers[ENV - 1].env[1] = "LANG=C";
 	servers[ENV - 1].env[2] = "EMPTY=";
 	servers[ENV - 1].cwd = dir;
-	servers[ABSENT - 1].command = "/nonexistent/omni2-server";
-	servers[NO_DIRECTORY - 1].cwd = "/nonexistent/directory";
+	servers[ABSENT - 1].command = "/proc/nonexistent/server";
+	servers[NO_DIRECTORY - 1].cwd = "/proc/nonexistent/directory";
 	servers[DISABLED - 1].disabled = true;
 	servers[HTTP - 1].is_http = true;
 }
@@ -180,10 +180,10 @@ test_cannot_start(void **state)
 	int fd = client_connect();
 
 	assert_error(open_server(fd, ABSENT), ERR_UPSTREAM, true,
-	    "server \"absent\": cannot run /nonexistent/omni2-server: "
+	    "server \"absent\": cannot run /proc/nonexistent/server: "
 	    "No such file or directory");
 	assert_error(open_server(fd, NO_DIRECTORY), ERR_UPSTREAM, true,
-	    "server \"no_directory\": cannot enter /nonexistent/directory: "
+	    "server \"no_directory\": cannot enter /proc/nonexistent/directory: "
 	    "No such file or directory");
 	assert_error(open_server(fd, REFUSES), ERR_UPSTREAM, true,
 	    "server \"refuses\" refused to initialize: go?away");
@@ -519,7 +519,7 @@ test_environment(void **state)
 	assert_span(member(d, "oom").raw, "500");
 	assert_span(member(d, "leads_session").raw, "true");
 	assert_span(member(d, "core").raw, "0");
-	assert_span(member(d, "memory").raw, "-1");
+	assert_span(member(d, "memory").raw, "2147483648");
 	assert_span(member(d, "no_new_privs").raw, "\"1\"");
 	assert_span(member(d, "blocked").raw, "\"0000000000000000\"");
 	/* Python itself ignores SIGPIPE and SIGXFSZ. */
@@ -528,7 +528,8 @@ test_environment(void **state)
 	close(fd);
 }
 
-/* RLIMIT_AS from the configuration; a change is for the next start. */
+/* RLIMIT_DATA from the configuration; a change is for the next start, and
+ * what the server has of its own goes before. */
 static void
 test_memory(void **state)
 {
@@ -543,8 +544,48 @@ test_memory(void **state)
 	assert_span(member(result_of(&r), "memory").raw, "1073741824");
 	assert_span(member(result_of(&r), "cwd").raw, "\"/\"");
 	free(r.body);
+	servers[ENV - 1].memory = 1LL << 29;
+	publish();
+	r = call(fd, ENV, "describe", "{}");
+	assert_span(member(result_of(&r), "memory").raw, "536870912");
+	free(r.body);
+	servers[ENV - 1].memory = 0;
 	conf.stdio_memory = 0;
 	publish_conf();
+	publish();
+	close(fd);
+}
+
+/* Processes that are within the limits each, but not all together. */
+static void
+test_over_limits(void **state)
+{
+	int fd = client_connect(), pid_fd = client_connect();
+	struct reply r;
+	int64_t pid;
+
+	servers[SECOND - 1].memory = 200 << 20;
+	publish();
+	r = call(pid_fd, SECOND, "describe", "{}");
+	assert_true(json_int(member(result_of(&r), "pid"), &pid));
+	free(r.body);
+	/* What they share is counted once: it lives for three looks, at least. */
+	assert_result(call(fd, SECOND, "hog", "{\"children\": 4, "
+	    "\"megabytes\": 100, \"shared\": true}"), "\"shared\"");
+	assert_result(call(fd, SECOND, "slow", "{\"ms\": 7000}"), "\"late\"");
+	assert_error(call(fd, SECOND, "hog", "{\"children\": 4, "
+	    "\"megabytes\": 100}"), ERR_UPSTREAM, false, "server \"second\" "
+	    "was ended: it used more than 200 MB of memory");
+	WAIT_FOR(kill(-(pid_t)pid, 0) < 0 && errno == ESRCH);
+	servers[SECOND - 1].memory = 0;
+	servers[SECOND - 1].processes = 20;
+	publish();
+	assert_error(call(fd, SECOND, "hog", "{\"children\": 40, "
+	    "\"megabytes\": 0}"), ERR_UPSTREAM, false, "server \"second\" "
+	    "was ended: it had more than 20 processes and threads");
+	servers[SECOND - 1].processes = 0;
+	publish();
+	close(pid_fd);
 	close(fd);
 }
 
@@ -742,13 +783,20 @@ test_stop(void **state)
 	close(other);
 }
 
-/* SIGKILL: the kernel ends the servers. */
+static bool
+is_gone(int64_t pid)
+{
+	return kill((pid_t)pid, 0) < 0 && errno == ESRCH;
+}
+
+/* SIGKILL: servers end, and what they started, even what left for a session of
+ * its own. */
 static void
 test_killed(void **state)
 {
-	int64_t pid, stubborn;
+	int64_t pid, stubborn, grandchild;
 	struct reply r;
-	int fd, status;
+	int fd;
 
 	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	stdiod_start();
@@ -759,15 +807,14 @@ test_killed(void **state)
 	r = call(fd, STUBBORN, "describe", "{}");
 	assert_true(json_int(member(result_of(&r), "pid"), &stubborn));
 	free(r.body);
+	grandchild = start_grandchild(fd, "{\"own_session\": true}");
 	kill(stdiod_pid, SIGKILL);
 	assert_true(WIFSIGNALED(stdiod_wait()));
-	/* They were adopted, so that what ended them can be seen. */
-	assert_int_equal(waitpid((pid_t)pid, &status, 0), pid);
-	/* its input ended at the same moment: it may have been faster */
-	assert_true(WIFEXITED(status) ||
-	    (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
-	assert_int_equal(waitpid((pid_t)stubborn, &status, 0), stubborn);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	/* Those that wait for them are adopted by us. */
+	WAIT_FOR(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+	assert_true(is_gone(pid));
+	assert_true(is_gone(stubborn));
+	assert_true(is_gone(grandchild));
 	close(fd);
 }
 
@@ -802,6 +849,7 @@ main(void)
 		cmocka_unit_test(test_does_not_read),
 		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_over_limits),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_dies_in_call),
 		cmocka_unit_test(test_grandchild),

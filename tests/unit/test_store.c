@@ -77,6 +77,31 @@ bad_connections(void **state)
 	assert_false(db_is_ok(NULL));
 }
 
+/* Which of the ways it is refused shows in the code, and not in a language. */
+static void
+refused_connections(void **state)
+{
+	char text[512];
+	struct db *other;
+
+	(void)state;
+	snprintf(text, sizeof(text), "%s dbname=there_is_none", conninfo);
+	other = db_open(text, 5000, &e);
+	assert_null(other);
+	assert_int_equal(e.code, ERR_NOTFOUND);
+	assert_non_null(strstr(e.text, "there_is_none"));
+	assert_non_null(strstr(e.text, "; make that database"));
+	assert_null(strstr(e.text, "3D000"));
+	snprintf(text, sizeof(text), "%s user=there_is_none password=hunter2",
+	    conninfo);
+	other = db_open(text, 5000, &e);
+	assert_null(other);
+	assert_int_equal(e.code, ERR_DENIED);
+	assert_non_null(strstr(e.text, "; correct the user and password"));
+	assert_null(strstr(e.text, "hunter2"));
+	assert_null(strchr(e.text, '\n'));
+}
+
 static void
 values(void **state)
 {
@@ -301,6 +326,39 @@ migrations_refused(void **state)
 	assert_int_equal(store_migrate(db, dir, &out, &e), -1);
 	assert_non_null(strstr(e.text, "newer"));
 	buf_free(&out);
+}
+
+static void
+other_tables(void **state)
+{
+	struct migration_status st;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 65536);
+	assert_int_equal(store_migrate_status(db, pgtest_source("sql"), &st,
+	    &out, &e), 0);
+	assert_int_equal(st.available, STORE_SCHEMA);
+	buf_free(&out);
+	assert_int_equal(store_schema_check(db, &e), 0);
+	run("INSERT INTO schema_migrations (version, name) VALUES (99, 'x')");
+	assert_int_equal(store_schema_check(db, &e), -1);
+	assert_int_equal(e.code, ERR_VERSION);
+	assert_non_null(strstr(e.text, "newer omni2"));
+	run("DELETE FROM schema_migrations WHERE version = 99");
+	run("CREATE TEMP TABLE kept AS TABLE schema_migrations; "
+	    "DELETE FROM schema_migrations WHERE version > 1");
+	assert_int_equal(store_schema_check(db, &e), -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(e.text, "omni2ctl db migrate"));
+	run("INSERT INTO schema_migrations SELECT * FROM kept "
+	    "WHERE version > 1; DROP TABLE kept; "
+	    "ALTER TABLE schema_migrations RENAME TO kept");
+	assert_int_equal(store_schema_check(db, &e), -1);
+	assert_int_equal(e.code, ERR_UNAVAILABLE);
+	assert_non_null(strstr(e.text, "omni2ctl db init"));
+	run("ALTER TABLE kept RENAME TO schema_migrations");
+	assert_int_equal(store_schema_check(db, &e), 0);
 }
 
 static void
@@ -718,6 +776,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_connections),
+		cmocka_unit_test(refused_connections),
 		cmocka_unit_test(values),
 		cmocka_unit_test(sql_errors),
 		cmocka_unit_test(copy),
@@ -726,6 +785,7 @@ main(void)
 		cmocka_unit_test(server_gone),
 		cmocka_unit_test(migrations),
 		cmocka_unit_test(migrations_refused),
+		cmocka_unit_test(other_tables),
 		cmocka_unit_test(partitions),
 		cmocka_unit_test(seeding),
 		cmocka_unit_test(seeding_again),

@@ -19,6 +19,7 @@ struct world {
 	struct fake	 f;
 	const char	*bytes;		/* the answer; NULL: silence */
 	const char	*lost;		/* instead, when it closes */
+	const char	*resumed;	/* the answer to a GET */
 	int		 close_from;	/* number of a request; 0: never */
 	int		 hangup_fd;	/* closed instead of an answer */
 	int		 tls_connections;
@@ -134,6 +135,8 @@ serve(struct fake *f, int fd, int connection)
 			}
 			closes = w->close_from > 0 && f->n >= w->close_from;
 			bytes = closes && w->lost != NULL ? w->lost : w->bytes;
+			if (strncmp(f->request[f->n - 1], "GET ", 4) == 0)
+				bytes = w->resumed;
 			if (bytes != NULL && bytes[0] != '\0')
 				SSL_write(ssl, bytes, (int)strlen(bytes));
 			if (closes)
@@ -239,6 +242,27 @@ test_event_stream(void **state)
 	assert_true(span_is(buf_span(&w.response), OK7));
 	assert_int_equal(exchange(&w), 0);
 	assert_int_equal(w.tls_connections, 2);
+	world_stop(&w);
+}
+
+/* The stream ends before the answer: the rest is fetched with GET. */
+static void
+test_resumed(void **state)
+{
+	static struct world w;
+
+	world_start(&w, HEAD EVENTS "\r\nid: e1\nretry: 10\ndata:\n\n");
+	w.close_from = 1;
+	w.resumed = HEAD EVENTS "\r\nid: e2\ndata: " OK7 "\n\n";
+	assert_int_equal(exchange(&w), 0);
+	assert_true(span_is(buf_span(&w.response), OK7));
+	assert_int_equal(w.f.n, 2);
+	assert_memory_equal(w.f.request[1], "GET /mcp HTTP/1.1\r\n", 19);
+	assert_non_null(strstr(w.f.request[1], "\r\nLast-Event-ID: e1\r\n"));
+	assert_non_null(strstr(w.f.request[1], "Mcp-Session-Id: abc\r\n"));
+	/* and the next call is a POST again */
+	assert_int_equal(exchange(&w), 0);
+	assert_memory_equal(w.f.request[2], "POST ", 5);
 	world_stop(&w);
 }
 
@@ -386,6 +410,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exchange),
 		cmocka_unit_test(test_event_stream),
+		cmocka_unit_test(test_resumed),
 		cmocka_unit_test(test_bad_answers),
 		cmocka_unit_test(test_session_gone),
 		cmocka_unit_test(test_lost),

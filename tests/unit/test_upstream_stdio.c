@@ -255,10 +255,14 @@ test_failures(void **state)
 		assert_int_equal(w.call.maybe_executed, cases[i].executed);
 		assert_int_equal(w.response.n, 0);
 		assert_int_equal(w.calls, 1);
+		/* The death of stdiod is no failure of the server. */
+		assert_int_equal(w.call.is_blameless, cases[i].trick == CUT ||
+		    cases[i].trick == LOST);
 		/* The next call starts clean. */
 		w.trick = FINE;
 		assert_int_equal(exchange(&w), 0);
 		assert_int_equal(w.calls, 2);
+		assert_false(w.call.is_blameless);
 		world_stop(&w);
 	}
 }

@@ -29,3 +29,10 @@ TESTS += %D%/test_upstream_https
 	%D%/upstream_test.h
 %C%_test_upstream_https_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_upstream_https_LDADD = $(UPSTREAM_TEST_LIBS)
+
+check_PROGRAMS += %D%/test_upstream_resume
+TESTS += %D%/test_upstream_resume
+%C%_test_upstream_resume_SOURCES = %D%/test_upstream_resume.c \
+	%D%/upstream_test.h
+%C%_test_upstream_resume_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_upstream_resume_LDADD = $(UPSTREAM_TEST_LIBS)

@@ -1,0 +1,86 @@
+/*
+ * doctor_tls -- the certificate of an https server, looked at as the daemon's
+ * calls will: the authorities of the system, or those of SSL_CERT_FILE.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "base/fdio.h"
+#include "ctl/doctor.h"
+
+#define DAYS_WARN	14
+
+/* A handshake that does not fail because of the certificate. */
+static SSL *
+shake_hands(SSL_CTX *ctx, int fd, const char *host)
+{
+	struct timeval patience = { 3, 0 };
+	SSL *ssl = SSL_new(ctx);
+
+	fdio_set_nonblock(fd, false);
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (ssl == NULL)
+		return NULL;
+	SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+	/* an address is no name, and the other way round */
+	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
+		SSL_set1_host(ssl, host);
+		SSL_set_tlsext_host_name(ssl, host);
+	}
+	if (SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1)
+		return ssl;
+	SSL_free(ssl);
+	return NULL;
+}
+
+/* False: nothing is wrong with it, and nothing was said. */
+static bool
+say_certificate(struct doctor *d, const char *check, const SSL *ssl)
+{
+	const X509 *cert = SSL_get0_peer_certificate(ssl);
+	long verdict = SSL_get_verify_result(ssl);
+	int days = 0, seconds;
+
+	if (cert == NULL || verdict != X509_V_OK) {
+		doctor_say(d, FINDING_FAIL, check, ctl_text("its certificate is "
+		    "refused: %s", X509_verify_cert_error_string(verdict)),
+		    "renew it, or name its authority in SSL_CERT_FILE");
+		return true;
+	}
+	if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(cert)) ==
+	    1 && days < DAYS_WARN) {
+		doctor_say(d, FINDING_WARN, check, ctl_text("its certificate "
+		    "ends in %d days", days), "renew it");
+		return true;
+	}
+	return false;
+}
+
+bool
+doctor_certificate(struct doctor *d, const char *check, const char *host,
+    int fd)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	SSL *ssl = NULL;
+	bool said = true;
+
+	signal(SIGPIPE, SIG_IGN);	/* it may close in the middle */
+	if (ctx != NULL && SSL_CTX_set_default_verify_paths(ctx) == 1)
+		ssl = shake_hands(ctx, fd, host);
+	if (ssl == NULL)
+		doctor_say(d, FINDING_FAIL, check, "it does not speak TLS",
+		    "is it an http: address?");
+	else
+		said = say_certificate(d, check, ssl);
+	SSL_free(ssl);
+	SSL_CTX_free(ctx);
+	signal(SIGPIPE, SIG_DFL);
+	return said;
+}
