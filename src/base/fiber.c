@@ -307,7 +307,8 @@ fibers_wait(struct pollfd *own, nfds_t n, int timeout_ms)
 	nfds_t total, i;
 
 	ASSERT_ALWAYS(all.current == NULL && n <= FIBER_FDS_MAX);
-	memcpy(all.fds, own, n * sizeof(own[0]));
+	if (n > 0)
+		memcpy(all.fds, own, n * sizeof(own[0]));
 	total = collect(n, clock_mono_ms(), &timeout_ms, &by_word);
 	rv = wait_all(total, by_word != NULL ? 0 : timeout_ms);
 	if (rv == 0 && by_word != NULL && timeout_ms != 0) {

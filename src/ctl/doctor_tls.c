@@ -22,6 +22,7 @@ shake_hands(SSL_CTX *ctx, int fd, const char *host)
 {
 	struct timeval patience = { 3, 0 };
 	SSL *ssl = SSL_new(ctx);
+	char name[256];
 
 	fdio_set_nonblock(fd, false);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -32,7 +33,9 @@ shake_hands(SSL_CTX *ctx, int fd, const char *host)
 	/* an address is no name, and the other way round */
 	if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) != 1) {
 		SSL_set1_host(ssl, host);
-		SSL_set_tlsext_host_name(ssl, host);
+		/* the macro takes the const away from what it is given */
+		span_copy(name, sizeof(name), span_str(host));
+		SSL_set_tlsext_host_name(ssl, name);
 	}
 	if (SSL_set_fd(ssl, fd) == 1 && SSL_connect(ssl) == 1)
 		return ssl;
