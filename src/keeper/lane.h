@@ -64,8 +64,9 @@ struct lane_push {
 
 struct lane_event {
 	int64_t		server_id;
-	uint64_t	session;	/* whose client gets the message that
-					 * follows; 0: a URI follows */
+	uint64_t	session;	/* of which client; 0: of any */
+	uint64_t	is_update;	/* a URI follows, else a message for the
+					 * client of that session */
 };
 
 #define LANE_BYTES_MAX	HTTP_HEAD_MAX
@@ -88,11 +89,12 @@ lane_id(uint64_t spawn, uint32_t use, uint32_t index)
  * or what a server says to the client of a session. Never waits: -1 when it
  * cannot be told now, or is too long. */
 static inline int
-lane_send_event(int back, int64_t server_id, uint64_t session,
+lane_send_event(int back, int64_t server_id, uint64_t session, bool is_update,
     struct span bytes)
 {
 	struct lane_back b = { .what = LANE_EVENT };
-	struct lane_event ev = { .server_id = server_id, .session = session };
+	struct lane_event ev = { .server_id = server_id, .session = session,
+	    .is_update = is_update };
 	struct iovec part[3] = {
 		{ .iov_base = &b, .iov_len = sizeof(b) },
 		{ .iov_base = &ev, .iov_len = sizeof(ev) },

@@ -391,6 +391,7 @@ stream_push(struct keeper *k, uint64_t id, struct span bytes, int64_t now)
 struct update {
 	struct keeper	*k;
 	struct span	 uri;		/* as the server knows it */
+	uint64_t	 session;	/* of which client; 0: of any */
 	int64_t		 now;
 };
 
@@ -403,7 +404,9 @@ deliver(void *arg, const struct shm_sub *sub)
 	struct json_out j;
 	uint32_t i;
 
-	if (sub->kind == SUB_STANDALONE || !shm_sub_matches(sub, u->uri))
+	if (sub->kind == SUB_STANDALONE || !shm_sub_matches(sub, u->uri) ||
+	    (u->session != 0 && sub->kind == SUB_SESSION &&
+	    sub->owner != u->session))
 		return;
 	i = sub->kind == SUB_STREAM ? keeper_find(k, sub->owner, STREAM) :
 	    find_session(k, sub->owner);
@@ -463,10 +466,11 @@ stream_event(struct keeper *k, struct span bytes, int64_t now)
 	if (k->list[STREAM].n == 0)
 		return;
 	memcpy(&ev, bytes.p, sizeof(ev));
-	if (ev.session != 0) {
+	if (!ev.is_update) {
 		say(k, &ev, span_skip(bytes, sizeof(ev)), now);
 		return;
 	}
+	u.session = ev.session;
 	u.uri = span_skip(bytes, sizeof(ev));
 	shm_subs_each(k->shm, 0, ev.server_id, wall_s(), deliver, &u);
 }

@@ -118,8 +118,10 @@ updated(struct hearing *h, struct json_value params)
 	if (!shm_subs_wanted(h->shm, h->target->server_id, uri,
 	    clock_wall_us() / 1000000))
 		return;
+	/* what a session of its own hears is for that client only */
 	if ((!may_send(h) || lane_send_event(h->all->back,
-	    h->target->server_id, 0, uri) < 0) && log_limit_ok(&ll))
+	    h->target->server_id, h->session.client_session, true, uri) < 0) &&
+	    log_limit_ok(&ll))
 		log_warn("server \"%s\": too many updates of resources; some "
 		    "are left out", h->target->name);
 }
@@ -150,7 +152,7 @@ ask_client(struct hearing *h, struct span message, struct span method,
 		return false;
 	mem = arena_new(4096);
 	asked = lane_send_event(h->all->back, h->target->server_id, session,
-	    heard_question(mem, h->target->server_id, session, method,
+	    false, heard_question(mem, h->target->server_id, session, method,
 	    params.raw, id, clock_wall_us() / 1000000 +
 	    h->all->input_timeout_s)) == 0;
 	arena_free(&mem);
@@ -167,7 +169,7 @@ tell_client(struct hearing *h, struct span message, struct span method,
 		return;
 	if (client_listens(h))
 		lane_send_event(h->all->back, h->target->server_id, session,
-		    message);
+		    false, message);
 	else
 		heard_by_call(h->shm, h->all->run_dir, h->target->name,
 		    session, message);
@@ -222,10 +224,10 @@ hear(void *arg, struct span message, struct err *e)
 		    span_is(method, "ping") || !may_send(h) ||
 		    !ask_client(h, message, method, v[1], v[2].raw))
 			answer_request(h, method, v[2].raw);
-	} else if (h->session.client_session != 0)
+	} else if (span_is(method, "notifications/resources/updated"))
+		updated(h, v[1]);
+	else if (h->session.client_session != 0)
 		tell_client(h, message, method, v[1]);
-	else if (span_is(method, "notifications/resources/updated"))
-		updated(h, v[1]);	/* subscribed to on this one only */
 	if (method.n > 13 && span_is(span_skip(method, method.n - 13),
 	    "/list_changed"))
 		wake_poller(h);

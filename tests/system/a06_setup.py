@@ -842,7 +842,10 @@ class Terminal:
     """A command with a terminal of some width."""
 
     def __init__(self, env, columns, args, **variables):
-        pid, self.fd = pty.fork()
+        try:
+            pid, self.fd = pty.fork()
+        except OSError as e:
+            raise Skip(f"no pseudo terminal: {e}") from e
         if pid == 0:
             try:
                 if env.is_root:
