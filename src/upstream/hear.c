@@ -16,7 +16,7 @@
 #include "base/fdio.h"
 #include "net/sock.h"
 
-#define OPEN_MS		500	/* a call waits for the stream that long */
+#define OPEN_MS		2000	/* a call waits for the stream that long */
 #define NAP_MS		10
 #define WORD_MS		100	/* for a word that is on its way */
 
