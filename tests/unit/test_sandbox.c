@@ -655,14 +655,21 @@ read_script(void)
 	return fdio_read_file(path, script, sizeof(script)) > 0 ? 0 : -1;
 }
 
-/* There the kernel allows neither mounts like ours nor user namespaces. */
+/* Is / no mount point? There the kernel allows neither mounts like ours nor
+ * user namespaces. */
 static bool
 is_chroot(void)
 {
-	struct stat one, own;
+	FILE *f = fopen("/proc/self/mountinfo", "r");
+	char line[4096], where[4096];
+	bool found = f == NULL;
 
-	return stat("/proc/1/root/.", &one) == 0 && stat("/", &own) == 0 &&
-	    (one.st_ino != own.st_ino || one.st_dev != own.st_dev);
+	while (!found && fgets(line, sizeof(line), f) != NULL)
+		found = sscanf(line, "%*s %*s %*s %*s %4095s", where) == 1 &&
+		    strcmp(where, "/") == 0;
+	if (f != NULL)
+		fclose(f);
+	return !found;
 }
 
 int
