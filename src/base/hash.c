@@ -8,6 +8,7 @@
  */
 #include "base/hash.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -37,6 +38,10 @@ load_le(const unsigned char *p, size_t n)
 	uint64_t x = 0;
 	size_t i;
 
+	if (n == 8) {
+		memcpy(&x, p, 8);
+		return le64toh(x);
+	}
 	for (i = 0; i < n; i++)
 		x |= (uint64_t)p[i] << (8 * i);
 	return x;

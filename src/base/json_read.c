@@ -545,32 +545,46 @@ names_are_unique(struct span object, size_t members)
 	return unique;
 }
 
+/* Nearly all names differ in their length or their first letter. */
+static inline bool
+same_name(struct span a, struct span b)
+{
+	return a.n == b.n && (a.n == 0 || (a.p[0] == b.p[0] &&
+	    memcmp(a.p, b.p, a.n) == 0));
+}
+
 static bool
 among_first(const struct span *seen, size_t n, struct span name)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++)
-		if (span_eq(seen[i], name))
+		if (same_name(seen[i], name))
 			return true;
 	return false;
+}
+
+/* name has no NUL in it: the text was checked. */
+static inline bool
+is_wanted(const char *wanted, struct span name)
+{
+	return name.n > 0 && wanted[0] == name.p[0] &&
+	    strncmp(wanted, name.p, name.n) == 0 && wanted[name.n] == '\0';
 }
 
 enum json_status
 json_object(struct span object, const char *const *names,
     struct json_value *values, int n)
 {
-	struct span seen[SMALL_OBJECT], wanted[NAMES_MAX], name;
+	struct span seen[SMALL_OBJECT], name;
 	struct json_value value;
 	size_t pos = 0, members = 0;
 	int i;
 
 	if (object.n == 0 || object.p[0] != '{')
 		return JSON_WRONG_TYPE;
-	for (i = 0; i < n && i < NAMES_MAX; i++) {
-		wanted[i] = span_str(names[i]);
+	for (i = 0; i < n && i < NAMES_MAX; i++)
 		values[i] = (struct json_value){ JSON_NONE, { NULL, 0 } };
-	}
 	for (; json_next_member(object, &pos, &name, &value); members++) {
 		if (memchr(name.p, '\\', name.n) != NULL)
 			return JSON_ESCAPED_NAME;
@@ -580,7 +594,7 @@ json_object(struct span object, const char *const *names,
 			seen[members] = name;
 		}
 		for (i = 0; i < n && i < NAMES_MAX; i++)
-			if (span_eq(wanted[i], name))
+			if (is_wanted(names[i], name))
 				values[i] = value;
 	}
 	if (members > SMALL_OBJECT && !names_are_unique(object, members))
