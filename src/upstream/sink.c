@@ -220,11 +220,24 @@ other_message(struct sink *s, const struct message *m, struct err *e)
 	return 0;
 }
 
+/* The id of this response is not the one we asked with. */
+static int
+not_ours(const struct message *m, struct err *e)
+{
+	char text[200];
+
+	sink_error_text(m->member[M_ERROR], text, sizeof(text));
+	if (m->member[M_ERROR].type == JSON_OBJECT &&
+	    m->member[M_ID].type != JSON_NUMBER)
+		return err_set(e, ERR_UPSTREAM,
+		    "bad answer: error without our id: %s", text);
+	return err_set(e, ERR_UPSTREAM, "bad answer: the id is not ours");
+}
+
 static int
 one_message(struct sink *s, struct span object, struct err *e)
 {
 	struct upstream_call *call = s->call;
-	char text[200];
 	struct message m;
 	struct span value;
 
@@ -236,15 +249,8 @@ one_message(struct sink *s, struct span object, struct err *e)
 		return 0;		/* to a call that was given up */
 	if (s->answered)
 		return err_set(e, ERR_UPSTREAM, "bad answer: it came twice");
-	if (!m.is_ours) {
-		sink_error_text(m.member[M_ERROR], text, sizeof(text));
-		if (m.member[M_ERROR].type == JSON_OBJECT &&
-		    m.member[M_ID].type != JSON_NUMBER)
-			return err_set(e, ERR_UPSTREAM,
-			    "bad answer: error without our id: %s", text);
-		return err_set(e, ERR_UPSTREAM,
-		    "bad answer: the id is not ours");
-	}
+	if (!m.is_ours)
+		return not_ours(&m, e);
 	s->answered = true;
 	call->answer_is_error = m.member[M_ERROR].type == JSON_OBJECT;
 	value = m.member[call->answer_is_error ? M_ERROR : M_RESULT].raw;
@@ -260,6 +266,22 @@ one_message(struct sink *s, struct span object, struct err *e)
 	memmove(call->response->p, object.p, object.n);
 	call->response->n = object.n;
 	return 0;
+}
+
+int
+sink_envelope(struct sink *s, struct err *e)
+{
+	struct span text = buf_span(s->call->response);
+	enum json_status st;
+	struct json_value v;
+	struct message m;
+
+	if ((st = json_check(text, &v, NULL)) != JSON_OK)
+		return err_set(e, ERR_UPSTREAM, "bad answer: %s",
+		    json_status_text(st));
+	if (message_read(&m, v.raw, s->call, e) < 0)
+		return -1;
+	return m.is_response && m.is_ours ? 0 : not_ours(&m, e);
 }
 
 /*

@@ -1,18 +1,23 @@
 /*
  * sink_flow -- an answer too large to be collected passes on while it comes.
  *
- * Workers. Only where nothing can turn out otherwise later: the id is ours
- * and came before "result", which is an object. Any other order of members is
- * collected as ever. From then on the bytes of the result go to on_result and
- * memory holds one piece; that the answer ends as it should is known at the
- * end only, so whoever takes the pieces must not complete them before
- * sink_end() has said so.
+ * Workers. The bytes of the result go to on_result and memory holds one piece;
+ * that the answer ends as it should is known at the end only, so whoever takes
+ * the pieces must not complete them before sink_end() has said so.
+ *
+ * "id" may stand behind "result" (the TypeScript SDK 1.x writes it so). Then
+ * the answer is taken for ours because nothing else can be: only http.c and
+ * curl_call.c give their bodies to sink_body(), and what comes there is the
+ * answer to our one POST. What is not the result is kept, and judged at the
+ * end like any other answer. An id that is wrong before "result", or members
+ * that nobody knows there, are collected as ever.
  */
 #include "upstream/upstream_int.h"
 
 #include "base/num.h"
 
 #define LOOK_AT		(256u << 10)	/* smaller answers are collected */
+#define REST_MAX	(64u << 10)	/* behind the result */
 
 static size_t
 skip_space(struct span s, size_t i)
@@ -53,6 +58,13 @@ read_number(struct span s, size_t i, uint64_t *out)
 	return i;
 }
 
+/* A stream that was resumed may hold what belongs to others. */
+static bool
+may_pass(const struct upstream_call *call, bool is_known_as_ours)
+{
+	return is_known_as_ours || !call->is_resuming;
+}
+
 /* Where the object "result" begins of the answer to this call, of which only
  * the first part is there; 0: not known, or another order. */
 static size_t
@@ -73,8 +85,8 @@ find_result(struct span s, const struct upstream_call *call)
 			return 0;
 		i = skip_space(s, i + 1);
 		if (span_is(name, "result"))
-			return has_version && has_id && i < s.n &&
-			    s.p[i] == '{' ? i : 0;
+			return may_pass(call, has_version && has_id) &&
+			    i < s.n && s.p[i] == '{' ? i : 0;
 		if (span_is(name, "jsonrpc") && !has_version) {
 			i = read_string(s, i, &version);
 			has_version = true;
@@ -91,6 +103,24 @@ find_result(struct span s, const struct upstream_call *call)
 		if (i == s.n || s.p[i] != ',')
 			return 0;
 	}
+}
+
+/* What is judged at the end: the message, with an empty result. head may lie
+ * in the same buffer. */
+static int
+keep_envelope(struct upstream_call *call, struct span head, struct err *e)
+{
+	struct buf *b = call->response;
+
+	if (head.p == b->p)
+		b->n = head.n;
+	else {
+		b->n = 0;
+		buf_add_span(b, head);
+	}
+	buf_add_str(b, "{}");
+	return b->overflow ? err_set(e, ERR_TOOBIG, "the answer is too large") :
+	    0;
 }
 
 /* 1: head was taken, what follows comes to pass_on(); 0: collect; -1. */
@@ -113,13 +143,32 @@ begin(struct sink *s, struct span head, struct err *e)
 	s->stopped = rv < 0;
 	s->flow = FLOW_RESULT;
 	s->flowed = head.n;
-	return rv < 0 ? -1 : 1;
+	head.n = at;
+	return rv < 0 || keep_envelope(call, head, e) < 0 ? -1 : 1;
 }
 
 static int
 malformed(struct err *e)
 {
 	return err_set(e, ERR_UPSTREAM, "bad answer: not a JSON object");
+}
+
+/* Behind the result: small, so it is kept. */
+static int
+take_rest(struct sink *s, struct span *in, struct err *e)
+{
+	size_t n = json_scan(&s->scan, *in);
+
+	if (s->scan.bad)
+		return malformed(e);
+	if ((s->rest += n) > REST_MAX ||
+	    buf_add(s->call->response, in->p, n) < 0)
+		return err_set(e, ERR_UPSTREAM, "bad answer: too much behind "
+		    "the result");
+	*in = span_skip(*in, n);
+	if (s->scan.done)
+		s->flow = FLOW_DONE;
+	return 0;
 }
 
 /* The next bytes of the message. */
@@ -148,13 +197,8 @@ pass_on(struct sink *s, struct span in, struct err *e)
 		s->flow = FLOW_REST;
 		json_scan_init(&s->scan, 1);
 	}
-	if (s->flow == FLOW_REST) {
-		in = span_skip(in, json_scan(&s->scan, in));
-		if (s->scan.bad)
-			return malformed(e);
-		if (s->scan.done)
-			s->flow = FLOW_DONE;
-	}
+	if (s->flow == FLOW_REST && take_rest(s, &in, e) < 0)
+		return -1;
 	return skip_space(in, 0) < in.n ? malformed(e) : 0;
 }
 
@@ -173,8 +217,6 @@ sink_flow_json(struct sink *s, struct span in, struct err *e)
 		return 0;
 	if ((rv = begin(s, buf_span(b), e)) == 0)
 		b->n -= in.n;		/* the caller adds it */
-	else
-		buf_reset(b, LOOK_AT);
 	return rv;
 }
 
@@ -218,6 +260,9 @@ sink_flow_end(struct sink *s, struct err *e)
 		return 0;
 	if (s->flow != FLOW_DONE)
 		return err_set(e, ERR_UPSTREAM, "answer cut short");
+	if (sink_envelope(s, e) < 0)
+		return -1;
+	buf_reset(s->call->response, LOOK_AT);
 	s->answered = s->call->has_flowed = true;
 	return 1;
 }

@@ -218,7 +218,7 @@ struct sink {
 	size_t		discarded;
 	size_t		taken;		/* bytes of messages */
 	enum sink_flow	flow;
-	size_t		flowed;
+	size_t		flowed, rest;	/* bytes: in all, behind the result */
 	struct json_scan scan;
 	struct sse_parser sse;
 };
@@ -242,6 +242,8 @@ int	sink_flow_json(struct sink *, struct span, struct err *);
 int	sink_flow_event(struct sink *, struct err *);
 int	sink_flow_event_end(struct sink *, struct span data, struct err *);
 int	sink_flow_end(struct sink *, struct err *);
+/* Is call->response, the result left out, the answer to our request? */
+int	sink_envelope(struct sink *, struct err *);
 /* "-32601 Method not found" of an error object; returns the code or 0. Only
  * plain ASCII, cut: it goes into texts for people. */
 int64_t	sink_error_text(struct json_value error, char *out, size_t size);

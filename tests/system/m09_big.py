@@ -1,13 +1,16 @@
 """Results of 100 MiB pass while they come: byte for byte, with the memory of
 a few buffers; what breaks off is seen as broken by client and record."""
+import contextlib
 import hashlib
 from http.client import HTTPConnection, IncompleteRead
 import json
+import os
 import socket
 import threading
 
 from fake import BEHAVIOURS, Fake, http, response
-from harness import MODERN, check, same, wait_for
+from harness import MODERN, check, free_port, same, wait_for
+from servers import http_server
 
 LIMIT_S = 180
 SIZE = 100 << 20
@@ -35,15 +38,31 @@ def digest(parts):
     return h.hexdigest(), n
 
 
-def envelope(message_id, parts, order="id first", tail=b"}"):
-    if order == "id first":
-        yield b'{"jsonrpc":"2.0","id":%d,"result":' % message_id
-        yield from parts
-        yield tail
-    else:
-        yield b'{"result":'
-        yield from parts
-        yield b',"jsonrpc":"2.0","id":%d}' % message_id
+# What stands before and behind the result; the TypeScript SDK 1.x writes it
+# first, and what is said of it last may be a lie.
+ORDERS = {
+    "id first": (b'{"jsonrpc":"2.0","id":%d,"result":', b"}"),
+    "result first": (b'{"result":', b' , "jsonrpc":"2.0","id":%d}'),
+    "version first": (b'{"jsonrpc":"2.0","result":', b',"id":%d}\n'),
+    "another first": (b'{"x":1,"jsonrpc":"2.0","id":%d,"result":', b"}"),
+    "bad end": (b'{"jsonrpc":"2.0","id":%d,"result":', b"]"),
+    "no id": (b'{"result":', b',"jsonrpc":"2.0"}'),
+    "no version": (b'{"result":', b',"id":%d}'),
+    "two ids": (b'{"jsonrpc":"2.0","id":%d,"result":', b',"id":1}'),
+    "two results": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"result":{}}'),
+    "error too": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"error":{}}'),
+    "a request": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"method":"x"}'),
+    "no JSON": (b'{"result":', b',"jsonrpc":"2.0","id":%d,}'),
+    "long end": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"x":"' +
+                 b"x" * 200000 + b'"}'),
+}
+
+
+def envelope(message_id, parts, order="id first"):
+    before, after = ORDERS[order]
+    yield before.replace(b"%d", b"%d" % message_id)
+    yield from parts
+    yield after.replace(b"%d", b"%d" % message_id)
 
 
 def head(kind):
@@ -95,8 +114,17 @@ def do_big_sse(c, m):
     return True
 
 
-def do_big_result_first(c, m):
-    return send_json(c, m, order="result first")
+def do_big_order(c, m):
+    return send_json(c, m, order=arguments(m)["order"])
+
+
+def do_big_order_sse(c, m):
+    c.send(head(b"text/event-stream") + chunk(b"event: message\ndata: "))
+    for p in envelope(m["id"] + arguments(m).get("more", 0),
+                      pieces(arguments(m)["size"]), arguments(m)["order"]):
+        c.send(chunk(p.replace(b"\n", b"\ndata: ")))
+    c.send(chunk(b"\n\n") + b"0\r\n\r\n")
+    return True
 
 
 def do_big_cut(c, m):
@@ -118,11 +146,8 @@ def do_big_cut_sse(c, m):
 
 
 def do_big_wrong_id(c, m):
-    return send_json(c, {**m, "id": m["id"] + 1})
-
-
-def do_big_bad_end(c, m):
-    return send_json(c, m, tail=b"]")
+    return send_json(c, {**m, "id": m["id"] + 1},
+                     order=arguments(m).get("order", "id first"))
 
 
 def do_big_unread(c, m):
@@ -164,10 +189,16 @@ class Setting:
         self.env = env
         self.up, self.modern = Fake(NAMES), Modern(NAMES)
         self.up.ended_call = threading.Event()
+        port = free_port()
+        env.helper([env.node, os.path.join(env.fakes, "big_sdk.mjs"),
+                    str(port)], port, NODE_MODULES_DIR=env.npm)
         self.g = env.gateway({
             "mcps": [{"name": "old", "protocol": "http", "url": self.up.url},
                      {"name": "new", "protocol": "http",
-                      "url": self.modern.url}],
+                      "url": self.modern.url},
+                     *(http_server("sdk" + kind,
+                                   f"http://127.0.0.1:{port}/{kind}")
+                       for kind in ("json", "sse"))],
             "limits": {"result": HELD, "streamed": LIMIT},
             # half of these tests break calls
             "breaker": {"failure_threshold": 1000},
@@ -175,7 +206,8 @@ class Setting:
                        "allowed_mcps": "*",
                        "rate_limit": {"requests_per_hour": 0}}]})
         c = self.client()
-        for n in ("old__big_json", "new__big_json"):
+        for n in ("old__big_json", "new__big_json", "sdkjson__big",
+                  "sdksse__big"):
             wait_for(lambda name=n: name in c.names(), 30, n)
 
     def client(self, **kw):
@@ -183,8 +215,11 @@ class Setting:
 
     def open(self, client, tool, size, accept=None, **more):
         """A call whose answer is not read yet."""
+        return self.open_with(client, tool, {"size": size, **more}, accept)
+
+    def open_with(self, client, tool, given, accept=None):
         client.id += 1
-        params = {"name": tool, "arguments": {"size": size, **more}}
+        params = {"name": tool, "arguments": given}
         m = client.message("tools/call", params, client.id)
         h = client.headers("tools/call", m["params"])
         if accept:
@@ -193,12 +228,15 @@ class Setting:
         c.request("POST", client.path, json.dumps(m), h)
         return c
 
-    def last_record(self, object_name):
-        """The newest record of a tool, as it stands in the database."""
-        rows = self.g.rows(f"method = 'tools/call' AND object = "
+    def records(self, object_name):
+        """The records of a tool, as they stand in the database."""
+        return self.g.rows(f"method = 'tools/call' AND object = "
                            f"'{object_name}'",
                            "result, http_status, response_bytes, error, "
                            "record::text")
+
+    def last_record(self, object_name):
+        rows = self.records(object_name)
         return rows[-1] if rows else None
 
 
@@ -251,12 +289,27 @@ def expected(message_id, size):
     return digest(envelope(message_id, pieces(size)))
 
 
-def stream(it, tool, accept, sse, version="2025-11-25", **more):
-    client = it.client(version=version)
-    client.call(tool, {"size": 400000})         # what is allocated once
+@contextlib.contextmanager
+def bounded_memory(it, what):
+    """No worker grows while 100 MiB pass through it."""
     workers = it.g.pids("worker")
     forget_high_water(workers)
     before = high_water(workers)
+    yield
+    after = high_water(it.g.pids("worker"))
+    grown = max(after[p] - before.get(p, after[p]) for p in after)
+    check(grown < GROWTH, f"a worker grew by {grown >> 10} KiB")
+    print(f"   | {what}: a worker grew by {grown >> 10} KiB", flush=True)
+
+
+def stream(it, tool, accept, sse, version="2025-11-25", **more):
+    client = it.client(version=version)
+    client.call(tool, {"size": 400000, **more})     # what is allocated once
+    with bounded_memory(it, f"{tool} {more or ''}"):
+        stream_once(it, client, tool, accept, sse, more)
+
+
+def stream_once(it, client, tool, accept, sse, more):
     c = it.open(client, tool, SIZE, accept, **more)
     r = c.getresponse()
     same(r.status, 200, "status")
@@ -274,10 +327,6 @@ def stream(it, tool, accept, sse, version="2025-11-25", **more):
     same(n, want_n, "bytes")
     same(got, want, "SHA-256 of the answer")
     c.close()
-    after = high_water(it.g.pids("worker"))
-    grown = max(after[p] - before.get(p, after[p]) for p in after)
-    check(grown < GROWTH, f"a worker grew by {grown >> 10} KiB")
-    print(f"   | {tool} {kind}: a worker grew by {grown >> 10} KiB", flush=True)
 
 
 JSON_ONLY = "application/json, text/event-stream"
@@ -309,13 +358,49 @@ def test_both_sides_modern(_env, it):
     stream(it, "new__big_sse", JSON_ONLY, False, version=MODERN)
 
 
+def test_result_before_the_id(_env, it):
+    stream(it, "old__big_order", JSON_ONLY, False, order="result first")
+    stream(it, "old__big_order", SSE_FIRST, True, order="version first")
+    stream(it, "old__big_order_sse", JSON_ONLY, False, order="result first")
+
+
+def from_sdk(it, tool, accept):
+    """The real thing: what the SDK 1.x sends of 100 MiB."""
+    block = 'abc"d\\ \u00e9\n{[]}:, 0123456789 '
+    n = SIZE // len(block)
+    client = it.client()
+    client.call(tool, {"blocks": 400000 // len(block)})
+    with bounded_memory(it, f"{tool} {accept.split(',')[0]}"):
+        c = it.open_with(client, tool, {"blocks": n}, accept)
+        r = c.getresponse()
+        parts = list(read_all(r))
+        c.close()
+    check(r.getheader("content-length") is None, "it was not collected")
+    body = b"".join(parts)
+    if r.getheader("content-type").startswith("text/event-stream"):
+        body = body[body.index(b'data: {"') + 6:]
+    m = json.loads(body)
+    same(sorted(m), ["id", "jsonrpc", "result"], "members")
+    same(m["id"], client.id, "id")
+    check(m["result"]["content"][0]["text"] == block * n, "another text")
+
+
+def test_the_sdk_answers_with_json(_env, it):
+    from_sdk(it, "sdkjson__big", JSON_ONLY)
+
+
+def test_the_sdk_answers_with_events(_env, it):
+    from_sdk(it, "sdksse__big", JSON_ONLY)
+    from_sdk(it, "sdksse__big", SSE_FIRST)
+
+
 def test_others_are_collected(_env, it):
     """Another order, or another era: within limits.result all the same."""
     size = 5 << 20
-    for tool, version in (("old__big_result_first", "2025-11-25"),
-                          ("new__big_json", "2025-11-25")):
-        client = it.client(version=version)
-        c = it.open(client, tool, size)
+    for tool, more in (("old__big_order", {"order": "another first"}),
+                       ("new__big_json", {})):
+        client = it.client()
+        c = it.open(client, tool, size, **more)
         r = c.getresponse()
         got = digest(read_all(r))
         same(got, expected(client.id, size), tool)
@@ -336,9 +421,11 @@ def test_the_record_comes_after_the_end(_env, it):
     check("incomplete" not in row[4], row[4])
 
 
-def broken(it, tool, size, result="error"):
+def broken(it, tool, size, result="error", **more):
     client = it.client()
-    c = it.open(client, "old__" + tool, size)
+    it.g.row_count()
+    before = len(it.records(tool))
+    c = it.open(client, "old__" + tool, size, **more)
     r = c.getresponse()
     same(r.status, 200, "status")
     try:
@@ -348,8 +435,7 @@ def broken(it, tool, size, result="error"):
     check(body is None, "the answer looks complete: "
           f"{body[-100:] if body else body}")
     c.close()
-    row = wait_for(lambda: (lambda r: r if r and "incomplete" in r[4]
-                            else None)(it.last_record(tool)), 15, "the record")
+    row = wait_for(lambda: it.records(tool)[before:], 15, "the record")[-1]
     same(row[0], result, "result in the record")
     check(int(row[2]) > 200000, f"bytes in the record: {row}")
     same(json.loads(row[4])["incomplete"], True, "incomplete")
@@ -364,7 +450,25 @@ def test_a_server_that_breaks_off(_env, it):
 
 
 def test_an_end_that_is_none(_env, it):
-    broken(it, "big_bad_end", 2 << 20)
+    broken(it, "big_order", 2 << 20, order="bad end")
+
+
+def test_an_answer_that_proves_another_one(_env, it):
+    """Its id is wrong, but stands at the end: by then it has passed."""
+    for tool, more in (("big_wrong_id", {"order": "result first"}),
+                       ("big_order_sse", {"order": "result first", "more": 1})):
+        row = broken(it, tool, SIZE, **more)
+        check("id is not ours" in row[3], row)
+    for order in ("no id", "no version", "two ids", "two results",
+                  "error too", "a request", "no JSON", "long end"):
+        row = broken(it, "big_order", 2 << 20, order=order)
+        check("bad answer" in row[3], f"{order}: {row}")
+    broken(it, "big_order_sse", 2 << 20, order="no id")
+    # the next call has a clean connection
+    client = it.client()
+    c = it.open(client, "old__big_order", 2 << 20, order="result first")
+    same(digest(read_all(c.getresponse())), expected(client.id, 2 << 20), "it")
+    c.close()
 
 
 def test_larger_than_the_limit(_env, it):
