@@ -20,3 +20,9 @@ dist_monitoring_DATA = \
 # What the documents say is held against the tables of the sources.
 TESTS += tests/unit/man_examples
 EXTRA_DIST += tests/unit/man_examples tests/unit/alerts_test.yml
+
+# Each shell is asked what it completes.
+completion_tests = tests/unit/completion_bash tests/unit/completion_fish \
+	tests/unit/completion_zsh
+TESTS += $(completion_tests)
+EXTRA_DIST += $(completion_tests)

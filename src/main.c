@@ -59,12 +59,14 @@ read_conf(const char *path, bool check_only)
 	buf_init(&text, 1u << 20);
 	model_init(&m);
 	rc = loader_read(path, &proc.conf, &m, &text,
-	    check_only ? LOADER_CHECK : LOADER_YAML, &exit_status);
+	    check_only ? LOADER_READ : LOADER_YAML, &exit_status);
 	if (rc < 0 || check_only)
 		(void)!write(STDERR_FILENO, text.p, text.n);
 	if (rc < 0) {
 		fputs("omni2d: the configuration is wrong; not started\n",
 		    stderr);
+		if (!check_only)
+			notify_failed(buf_span(&text));
 		exit(exit_status);
 	}
 	if (check_only) {
@@ -82,10 +84,10 @@ die_file(const char *path)
 	bool is_denied = errno == EACCES || errno == EPERM;
 	bool is_full = errno == ENOSPC || errno == EDQUOT;
 
-	log_error("%s: %s%s", path, strerror(errno), is_denied ?
+	notify_die(is_denied ? EX_NOPERM : is_full ? EX_IOERR : EX_CONFIG,
+	    "%s: %s%s", path, strerror(errno), is_denied ?
 	    "; let the user of omni2d use it, or start it as root" : is_full ?
 	    "; make room there" : "");
-	exit(is_denied ? EX_NOPERM : is_full ? EX_IOERR : EX_CONFIG);
 }
 
 static void
@@ -109,12 +111,10 @@ open_listeners(void)
 		return;			/* systemd has them for us */
 	for (i = 0; i < proc.conf.listen.n; i++) {
 		if (sock_addr_parse(&a, proc.conf.listen.item[i], &e) < 0)
-			die_config("server.listen: %s", e.text);
+			notify_die(EX_CONFIG, "server.listen: %s", e.text);
 		proc.listen_fd[i] = sock_listen(&a, 1024, &e);
-		if (proc.listen_fd[i] < 0) {
-			log_error("server.listen: %s", e.text);
-			exit(EX_OSERR);	/* the setting may be right */
-		}
+		if (proc.listen_fd[i] < 0)	/* the setting may be right */
+			notify_die(EX_OSERR, "server.listen: %s", e.text);
 		proc.n_listen++;
 	}
 }
@@ -126,7 +126,8 @@ become_user(const struct passwd *pw)
 		return;
 	if (initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 ||
 	    setuid(pw->pw_uid) < 0)
-		die_sys("cannot become user %s", pw->pw_name);
+		notify_die(EX_OSERR, "cannot become user %s: %s", pw->pw_name,
+		    strerror(errno));
 	/* libpq looks for certificates there, and fails if it may not */
 	setenv("HOME", pw->pw_dir, 1);
 }
@@ -139,14 +140,14 @@ wanted_user(void)
 	if (geteuid() != 0)
 		return NULL;
 	if (proc.conf.user[0] == '\0')
-		die_config("started as root: set server.user to the user that "
-		    "omni2d shall become, or start it as that user");
+		notify_die(EX_CONFIG, "started as root: set server.user to the "
+		    "user that omni2d shall become, or start it as that user");
 	errno = 0;
 	pw = getpwnam(proc.conf.user);
 	if (pw == NULL)
-		die_config("server.user: there is no user \"%s\"; make it "
-		    "(useradd --system %s), or name another", proc.conf.user,
-		    proc.conf.user);
+		notify_die(EX_CONFIG, "server.user: there is no user \"%s\"; "
+		    "make it (useradd --system %s), or name another",
+		    proc.conf.user, proc.conf.user);
 	return pw;
 }
 
@@ -156,7 +157,7 @@ seqpacket_pair(int fd[2])
 	int size = 4 << 20, i;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) < 0)
-		die_sys("socketpair");
+		notify_die_sys("socketpair");
 	/* room for a queue of requests; the kernel cuts it to its maximum */
 	for (i = 0; i < 2; i++)
 		setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
@@ -166,7 +167,7 @@ static void
 make_pipe(int fd[2], bool write_nonblock)
 {
 	if (pipe2(fd, O_CLOEXEC) < 0)
-		die_sys("pipe");
+		notify_die_sys("pipe");
 	if (write_nonblock)
 		fdio_set_nonblock(fd[1], true);
 }
@@ -181,7 +182,7 @@ make_channels(void)
 	seqpacket_pair(proc.lanes.back);
 	proc.lanes.starve_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (proc.lanes.starve_fd < 0)
-		die_sys("eventfd");
+		notify_die_sys("eventfd");
 	make_pipe(proc.audit_pipe, true);
 	(void)!fcntl(proc.audit_pipe[1], F_SETPIPE_SZ, 1 << 20);
 	make_pipe(proc.loader_pipe, false);
@@ -192,7 +193,7 @@ make_channels(void)
 	    proc.conf.run_dir);
 	proc.stdio_fd = sock_listen_unix(proc.stdio_path, SOCK_STREAM, 0600, &e);
 	if (proc.stdio_fd < 0)
-		die_config("%s", e.text);
+		notify_die(EX_CONFIG, "%s", e.text);
 }
 
 static void
@@ -213,7 +214,7 @@ make_shm(void)
 	struct err e;
 
 	if (shm_create(&proc.shm, &sz, &e) < 0)
-		die_config("shared memory: %s", e.text);
+		notify_die(EX_CONFIG, "shared memory: %s", e.text);
 	atomic_store(&shm_ctl(&proc.shm)->started_mono_ms, clock_mono_ms());
 }
 
@@ -230,7 +231,8 @@ write_pid_file(void)
 	if (fd < 0)
 		die_file(path);
 	if (fcntl(fd, F_SETLK, &lock) < 0)
-		die_config("%s is locked: omni2d is running already", path);
+		notify_die(EX_CONFIG, "%s is locked: omni2d is running already",
+		    path);
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || write(fd, text, (size_t)n) != n)
 		die_file(path);

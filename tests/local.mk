@@ -27,8 +27,11 @@ check_PROGRAMS += %D%/system/ids
 EXTRA_DIST += .ci/run %D%/conformance %D%/packages %D%/packages.d \
 	%D%/perf/run.py %D%/run %D%/system
 
-# What running the tests leaves in folders that are shipped as a whole.
+# What building and running the tests leaves in folders that are shipped as a
+# whole.
 dist-hook:
 	rm -rf $(distdir)/%D%/system/__pycache__ \
 	    $(distdir)/%D%/system/fakes/__pycache__ \
-	    $(distdir)/%D%/conformance/node_modules
+	    $(distdir)/%D%/conformance/node_modules \
+	    $(distdir)/%D%/system/.deps $(distdir)/%D%/system/.dirstamp \
+	    $(distdir)/%D%/system/ids $(distdir)/%D%/system/ids.o

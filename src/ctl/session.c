@@ -108,7 +108,7 @@ ctl_db_open(struct ctl *c, const char *conninfo, int64_t timeout_ms,
 	return db;
 }
 
-/* As the loader of the daemon does it (LOADER_CHECK). */
+/* As the loader of the daemon does it (LOADER_READ). */
 int
 ctl_read(struct ctl *c, struct conf_report *r)
 {

@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -465,6 +466,27 @@ parked(struct keeper *k, uint32_t i, const char *bytes, size_t n, int64_t now)
 	look(k, i, now);
 }
 
+/* An event that was too long for the lane. */
+static void
+large_event(struct keeper *k, struct span ev, int fd, int64_t now)
+{
+	struct stat st;
+	struct buf b;
+
+	buf_init(&b, sizeof(struct lane_event) + LANE_EVENT_MAX);
+	if (ev.n == sizeof(struct lane_event) && fstat(fd, &st) == 0 &&
+	    st.st_size > 0 && st.st_size <= LANE_EVENT_MAX &&
+	    buf_reserve(&b, ev.n + (size_t)st.st_size) == 0) {
+		buf_add_span(&b, ev);
+		if (pread(fd, b.p + b.n, (size_t)st.st_size, 0) == st.st_size) {
+			b.n += (size_t)st.st_size;
+			stream_event(k, buf_span(&b), now);
+		}
+	}
+	buf_free(&b);
+	close(fd);
+}
+
 /* true: it was about a stream that is here. */
 static bool
 of_stream(struct keeper *k, const struct lane_back *b, struct span bytes,
@@ -472,6 +494,10 @@ of_stream(struct keeper *k, const struct lane_back *b, struct span bytes,
 {
 	uint32_t i;
 
+	if (fd >= 0 && b->what == LANE_EVENT) {
+		large_event(k, bytes, fd, now);
+		return true;
+	}
 	if (fd >= 0)
 		return false;
 	if (b->what == LANE_PUSH || b->what == LANE_EVENT) {

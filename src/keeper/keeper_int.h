@@ -94,7 +94,7 @@ void	stream_forget(struct keeper *, uint32_t);
 void	stream_ready(struct keeper *, uint32_t, uint32_t events, int64_t now);
 void	stream_push(struct keeper *, uint64_t id, struct span bytes,
 	    int64_t now);
-/* A resource was updated: struct lane_event and the URI. */
+/* struct lane_event and what belongs to it. */
 void	stream_event(struct keeper *, struct span bytes, int64_t now);
 /* Ends it with its result and the last chunk. */
 void	stream_end(struct keeper *, uint32_t, int64_t now);

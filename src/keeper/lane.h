@@ -17,9 +17,12 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include "base/fdio.h"
 #include "net/http_head.h"
 #include "shm/stream.h"
 
@@ -43,7 +46,8 @@ struct lane_luggage {
  * for life; struct stream_info follows. PUSH: struct lane_push and bytes that
  * are written to the stream. CLOSED also ends a stream. EVENT: struct
  * lane_event and the URI of a resource, as its server knows it, or a message
- * to the client of one session; id is unused.
+ * to the client of one session or to those who watch a task; id is unused.
+ * What does not fit comes as a descriptor of memory.
  */
 enum lane_what { LANE_PARK = 1, LANE_CLOSED, LANE_ADOPT, LANE_DEAD,
 	LANE_STREAM, LANE_PUSH, LANE_EVENT };
@@ -62,14 +66,20 @@ struct lane_push {
 	uint32_t	is_recheck;	/* 0: the fields above say nothing */
 };
 
+enum lane_event_kind {
+	LANE_SAY,		/* a message to the client of that session */
+	LANE_UPDATED,		/* the URI of a resource */
+	LANE_TASK		/* a checked notifications/tasks */
+};
+
 struct lane_event {
 	int64_t		server_id;
 	uint64_t	session;	/* of which client; 0: of any */
-	uint64_t	is_update;	/* a URI follows, else a message for the
-					 * client of that session */
+	uint64_t	kind;		/* enum lane_event_kind */
 };
 
 #define LANE_BYTES_MAX	HTTP_HEAD_MAX
+#define LANE_EVENT_MAX	(2u << 20)
 
 struct lanes {
 	int	hand[LANE_KINDS][2];	/* [0] keeper's end, [1] workers' */
@@ -85,27 +95,55 @@ lane_id(uint64_t spawn, uint32_t use, uint32_t index)
 	    (index & 0xffffff);
 }
 
-/* Tells the keeper, through back[1], that a resource was updated (session 0),
- * or what a server says to the client of a session. Never waits: -1 when it
- * cannot be told now, or is too long. */
+/* bytes in memory of their own, which the keeper reads. */
+static __attribute__((noinline, unused)) int
+lane_send_large(int back, const struct lane_event *ev, struct span bytes)
+{
+	struct lane_back b = { .what = LANE_EVENT, .bytes = sizeof(*ev) };
+	char message[sizeof(b) + sizeof(*ev)];
+	int rv = -1, fd;
+
+	if (bytes.n > LANE_EVENT_MAX ||
+	    (fd = memfd_create("omni2 event", MFD_CLOEXEC)) < 0)
+		return -1;
+	memcpy(message, &b, sizeof(b));
+	memcpy(message + sizeof(b), ev, sizeof(*ev));
+	if (write(fd, bytes.p, bytes.n) == (ssize_t)bytes.n &&
+	    fdpass_send(back, message, sizeof(message), fd, MSG_DONTWAIT) >= 0)
+		rv = 0;
+	close(fd);
+	return rv;
+}
+
+/* To the keeper, through back[1]. Never waits: -1 when it cannot be told now,
+ * or is too long. */
 static inline int
-lane_send_event(int back, int64_t server_id, uint64_t session, bool is_update,
-    struct span bytes)
+lane_send(int back, const struct lane_event *ev, struct span bytes)
 {
 	struct lane_back b = { .what = LANE_EVENT };
-	struct lane_event ev = { .server_id = server_id, .session = session,
-	    .is_update = is_update };
 	struct iovec part[3] = {
 		{ .iov_base = &b, .iov_len = sizeof(b) },
-		{ .iov_base = &ev, .iov_len = sizeof(ev) },
+		{ .iov_base = (void *)(uintptr_t)ev, .iov_len = sizeof(*ev) },
 		{ .iov_base = (void *)(uintptr_t)bytes.p, .iov_len = bytes.n },
 	};
 	struct msghdr m = { .msg_iov = part, .msg_iovlen = 3 };
 
-	if (bytes.n > LANE_BYTES_MAX - sizeof(ev))
-		return -1;
-	b.bytes = (uint32_t)(sizeof(ev) + bytes.n);
+	if (bytes.n > LANE_BYTES_MAX - sizeof(*ev))
+		return lane_send_large(back, ev, bytes);
+	b.bytes = (uint32_t)(sizeof(*ev) + bytes.n);
 	return sendmsg(back, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* A resource was updated (session 0), or what a server says to the client of
+ * a session. */
+static inline int
+lane_send_event(int back, int64_t server_id, uint64_t session, bool is_update,
+    struct span bytes)
+{
+	struct lane_event ev = { .server_id = server_id, .session = session,
+	    .kind = is_update ? LANE_UPDATED : LANE_SAY };
+
+	return lane_send(back, &ev, bytes);
 }
 
 #endif

@@ -19,13 +19,15 @@
 #include "base/clock.h"
 #include "base/fdio.h"
 #include "base/hash.h"
+#include "base/json_read.h"
 #include "base/json_write.h"
 #include "base/log.h"
 #include "net/sse.h"
 #include "shm/client.h"
 #include "shm/gen.h"
 
-#define OUT_MAX		(256u << 10)	/* a slow consumer is dropped */
+#define OUT_MAX		(256u << 10)	/* unread; then it is too slow */
+#define FRAME_MAX	(2 * LANE_EVENT_MAX)
 #define HEARTBEAT_MS	15000
 #define ASKED_MS	10000	/* then the worker has died over it */
 #define IGNORED_MAX	(64u << 10)
@@ -44,8 +46,8 @@ stream_setup(struct keeper *k)
 	k->ring = xcalloc(k->max, sizeof(k->ring[0]));
 	for (i = 0; i < SESSION_BUCKETS; i++)
 		k->session[i] = NONE;
-	buf_init(&k->frame, 1u << 20);
-	buf_init(&k->text, 1u << 20);
+	buf_init(&k->frame, FRAME_MAX);
+	buf_init(&k->text, FRAME_MAX);
 	/* those of a keeper before this one are gone with their sockets */
 	shm_subs_remove_streams(k->shm);
 	k->policy = shm_generation(k->shm, SNAP_POLICY);
@@ -296,6 +298,7 @@ put(struct keeper *k, uint32_t i, struct span payload, int64_t now)
 
 	if (payload.n == 0)
 		return true;
+	s->out.max = OUT_MAX + payload.n;	/* one large one may pass */
 	frame(s, payload);
 	if (s->out.overflow) {
 		if (log_limit_ok(&ll))
@@ -404,7 +407,8 @@ deliver(void *arg, const struct shm_sub *sub)
 	struct json_out j;
 	uint32_t i;
 
-	if (sub->kind == SUB_STANDALONE || !shm_sub_matches(sub, u->uri) ||
+	if ((sub->kind != SUB_SESSION && sub->kind != SUB_STREAM) ||
+	    !shm_sub_matches(sub, u->uri) ||
 	    (u->session != 0 && sub->kind == SUB_SESSION &&
 	    sub->owner != u->session))
 		return;
@@ -455,6 +459,106 @@ say(struct keeper *k, const struct lane_event *ev, struct span message,
 	put(k, i, buf_span(&k->frame), now);
 }
 
+/* ---- tasks that somebody watches ------------------------------------------ */
+
+struct news {
+	struct keeper	*k;
+	struct json_value params;
+	struct span	 id;		/* as the server knows it */
+	int64_t		 now;
+};
+
+/* Name and value as they stood in another object. */
+static void
+put_as_it_is(struct json_out *j, struct span name, struct span value)
+{
+	buf_add_str(j->b, j->need_comma ? ",\"" : "\"");
+	buf_add_span(j->b, name);
+	buf_add_str(j->b, "\":");
+	buf_add_span(j->b, value);
+	j->need_comma = true;
+}
+
+static void
+put_task_meta(struct json_out *j, struct json_value meta,
+    const struct stream_info *info)
+{
+	struct json_value v;
+	struct span name;
+	size_t pos = 0;
+
+	json_object_begin(j, "_meta");
+	if (meta.type == JSON_OBJECT)
+		while (json_next_member(meta.raw, &pos, &name, &v))
+			if (!span_is(name, STREAM_META_SUBSCRIPTION))
+				put_as_it_is(j, name, v.raw);
+	json_put_raw(j, STREAM_META_SUBSCRIPTION,
+	    span_make(info->subscription, info->subscription_n));
+	json_object_end(j);
+}
+
+/* The task as the server told of it, with the id that the client knows. */
+static void
+deliver_task(void *arg, const struct shm_sub *sub)
+{
+	struct news *w = arg;
+	struct keeper *k = w->k;
+	struct json_value v, meta = { JSON_NONE, { NULL, 0 } };
+	struct json_out j;
+	struct span name;
+	size_t pos = 0;
+	uint32_t i;
+
+	if (sub->kind != SUB_STREAM_TASK || sub->own == 0 ||
+	    !span_eq(span_str(sub->text + sub->own), w->id) ||
+	    (i = keeper_find(k, sub->owner, STREAM)) == NONE)
+		return;
+	buf_reset(&k->text, 65536);
+	json_out_init(&j, &k->text);
+	json_object_begin(&j, NULL);
+	json_put_str(&j, "jsonrpc", "2.0");
+	json_put_str(&j, "method", "notifications/tasks");
+	json_object_begin(&j, "params");
+	while (json_next_member(w->params.raw, &pos, &name, &v)) {
+		if (span_is(name, "_meta"))
+			meta = v;
+		else if (span_is(name, "taskId"))
+			json_put_string(&j, "taskId",
+			    span_make(sub->text, sub->own - 1));
+		else
+			put_as_it_is(&j, name, v.raw);
+	}
+	put_task_meta(&j, meta, &k->c[i].stream->info);
+	json_object_end(&j);
+	json_object_end(&j);
+	buf_reset(&k->frame, 65536);
+	sse_write(&k->frame, span_make(NULL, 0), buf_span(&k->text));
+	if (!k->frame.overflow && !k->text.overflow)
+		put(k, i, buf_span(&k->frame), w->now);
+}
+
+static void
+tell_task(struct keeper *k, int64_t server_id, struct span message,
+    int64_t now)
+{
+	static const char *const names[] = { "params" };
+	static const char *const pnames[] = { "taskId" };
+	struct news w = { .k = k, .now = now };
+	char id[SHM_SUB_TEXT];
+	struct json_value v;
+	long n;
+
+	if (json_check(message, &v, NULL) != JSON_OK ||
+	    v.type != JSON_OBJECT ||
+	    json_object(message, names, &w.params, 1) != JSON_OK ||
+	    w.params.type != JSON_OBJECT ||
+	    json_object(w.params.raw, pnames, &v, 1) != JSON_OK ||
+	    (n = json_string_decode(v, id, sizeof(id))) <= 0)
+		return;
+	w.id = span_make(id, (size_t)n);
+	shm_subs_each(k->shm, 0, -server_id, wall_s(), deliver_task, &w);
+}
+
 void
 stream_event(struct keeper *k, struct span bytes, int64_t now)
 {
@@ -466,13 +570,20 @@ stream_event(struct keeper *k, struct span bytes, int64_t now)
 	if (k->list[STREAM].n == 0)
 		return;
 	memcpy(&ev, bytes.p, sizeof(ev));
-	if (!ev.is_update) {
-		say(k, &ev, span_skip(bytes, sizeof(ev)), now);
-		return;
+	bytes = span_skip(bytes, sizeof(ev));
+	switch ((enum lane_event_kind)ev.kind) {
+	case LANE_SAY:
+		say(k, &ev, bytes, now);
+		break;
+	case LANE_UPDATED:
+		u.session = ev.session;
+		u.uri = bytes;
+		shm_subs_each(k->shm, 0, ev.server_id, wall_s(), deliver, &u);
+		break;
+	case LANE_TASK:
+		tell_task(k, ev.server_id, bytes, now);
+		break;
 	}
-	u.session = ev.session;
-	u.uri = span_skip(bytes, sizeof(ev));
-	shm_subs_each(k->shm, 0, ev.server_id, wall_s(), deliver, &u);
 }
 
 /* ---- time ------------------------------------------------------------------------------ */

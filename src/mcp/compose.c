@@ -117,6 +117,8 @@ forward_compose(void *arg, const struct sess_info *s, struct buf *b,
 	if (s->era == ERA_MODERN && f->request_state.n > 0)
 		add_member(b, &first, SPAN_LIT("requestState"),
 		    f->request_state);
+	if (f->bridges && span_is(f->up.method, "tools/call"))
+		add_member(b, &first, SPAN_LIT("task"), SPAN_LIT("{}"));
 	compose_meta(f, s, b, &first);
 	buf_add_char(b, '}');
 	if (b->overflow)
@@ -164,6 +166,8 @@ forward_caps(struct forward *f)
 	uint64_t h;
 
 	f->caps_json = SPAN_LIT("{}");
+	if (f->bridges)
+		return;			/* it cannot be asked */
 	if (c->modern) {
 		f->caps = mcp_caps_of_json(c->msg.m_capabilities);
 		f->caps_json = c->msg.m_capabilities.raw;

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "conf/model.h"
 #include "mcp/mailbox.h"
+#include "mcp/stream.h"
 #include "shm/health.h"
 
 /* ---- the call ------------------------------------------------------------ */
@@ -96,6 +97,16 @@ watch_mailbox(struct forward *f)
 	f->up.on_extra = f->up.extra_fd < 0 ? NULL : ask_on_mail;
 }
 
+/* Does this modern server speak the legacy era, too? */
+static bool
+is_dual(const struct mcp_call *c, const struct pol_server *s)
+{
+	uint32_t i = c->catalog == NULL ? CAT_NONE :
+	    catalog_find_server(c->catalog, s->id);
+
+	return i != CAT_NONE && cat_server(c->catalog, i)->is_dual;
+}
+
 static void
 prepare(struct forward *f, const struct pol_server *s)
 {
@@ -118,7 +129,7 @@ prepare(struct forward *f, const struct pol_server *s)
 	    m->conf.default_timeout_ms);
 	f->max_attempts = s->max_attempts;
 	f->retry_delay_ms = s->retry_delay_ms;
-	f->up.method = c->msg.method;
+	f->up.method = f->method.n > 0 ? f->method : c->msg.method;
 	f->up.id = c->call_id;
 	f->up.headers = span_make(trace, (size_t)(at - trace));
 	f->up.deadline_ms = clock_mono_ms() + (f->is_long &&
@@ -135,6 +146,7 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->up.arg = f;
 	f->resume_fd = -1;
 	forward_caps(f);
+	f->target.wants_legacy = !c->modern && is_dual(c, s);
 	watch_mailbox(f);
 	f->up.response = &m->response;
 	buf_reset(&m->response, 1 << 20);
@@ -167,11 +179,18 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 	struct mcp_call *c = f->c;
 	struct json_value v[2], r[3], code;
 	int64_t number = 0;
+	int rc;
 
 	answer_values(f, v);
+	if (f->driven.type == JSON_OBJECT) {
+		v[!f->driven_is_error].type = JSON_NONE;
+		v[f->driven_is_error] = f->driven;
+	}
 	if (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with "
 		    "neither result nor error object", c->server_name);
+	if ((rc = bridge_take_answer(f, v[0], v[1], out)) != 0)
+		return rc < 0 ? -1 : 0;
 	if (v[1].type == JSON_OBJECT) {
 		if (json_object(v[1].raw, enames, &code, 1) != JSON_OK ||
 		    !json_int(code, &number))
@@ -193,7 +212,7 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 		buf_add_str(out, ",\"error\":");
 		return buf_add_span(out, v[1].raw);
 	}
-	if (f->is_task || f->wants_task)
+	if ((f->is_task || f->wants_task) && !f->bridges)
 		v[0].raw = task_take_result(f, v[0].raw);
 	/* the eras agree: the result passes as it is */
 	if (!c->modern && f->up.session.era != ERA_MODERN)
@@ -243,27 +262,41 @@ wants_input(struct forward *f, struct span *result)
 	return span_is(type.raw, "\"input_required\"");
 }
 
+/* A further request of the same call. */
+static int
+call_again(struct forward *f, struct err *e)
+{
+	struct mcp *m = f->c->mcp;
+
+	f->up.id = slot_next_call(m->shm);
+	f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
+	f->up.extra_fd = -1;
+	buf_reset(&m->response, 1 << 20);
+	return call_with_retry(f, e);
+}
+
 /* The call, and as many rounds of questions as it takes. */
 static int
 call_in_rounds(struct forward *f, struct err *e)
 {
-	struct mcp *m = f->c->mcp;
 	struct span result;
 	int round, rc = call_with_retry(f, e);
 
+	if (rc == 0 && drive_is_refused(f)) {
+		drive_declare(f);
+		rc = call_again(f, e);
+	}
 	for (round = 0; rc == 0 && wants_input(f, &result); round++) {
 		if (round == ROUNDS_MAX)
 			return err_set(e, ERR_UPSTREAM, "server \"%s\" asked for "
 			    "input %d times", f->target.name, ROUNDS_MAX);
 		if (ask_input(f, result, e) < 0)
 			return -1;
-		f->up.id = slot_next_call(m->shm);
-		f->up.deadline_ms = clock_mono_ms() + f->target.timeout_ms;
-		f->up.extra_fd = -1;
-		buf_reset(&m->response, 1 << 20);
-		rc = call_with_retry(f, e);
+		rc = call_again(f, e);
 	}
-	return rc;
+	if (rc == 0 && drive_has_task(f))
+		return drive_to_end(f, e);
+	return rc == 0 && bridge_wants_result(f) ? call_again(f, e) : rc;
 }
 
 /*
@@ -417,6 +450,15 @@ forward_denied(struct mcp_call *c, struct span name, struct err *e)
 	    (int)(name.n > 200 ? 200 : name.n), name.p);
 }
 
+/* A tool of a legacy server that a modern client can have as a task only. */
+static bool
+needs_bridge(const struct mcp_call *c, uint32_t item)
+{
+	return c->modern && bridge_needs_task(cat_span(c->catalog,
+	    cat_item(c->catalog, item)->raw)) && (mcp_tasks_of_server(c,
+	    pol_server(c->policy, c->server)->id) & TASKS_CALL) != 0;
+}
+
 /* tools/call and prompts/get differ in the kind only. */
 static int
 call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
@@ -457,6 +499,11 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 	    CAT_HAS_PARAM_HEADERS) && mcp_param_headers(c, cat_span(c->catalog,
 	    cat_item(c->catalog, item)->raw), &f.param_headers, e) < 0)
 		return -1;
+	if (kind == ITEM_TOOL && needs_bridge(c, item)) {
+		if (mcp_needs_tasks(c, e) < 0)
+			return -1;
+		f.bridges = true;
+	}
 	return forward_run(&f, out, e);
 }
 

@@ -52,6 +52,16 @@ struct forward {
 	struct task_ref	 task;		/* of a tools/call: tool only */
 	struct task_list *tasks;	/* tasks/list: those to be shown */
 	int64_t		 next_server;	/* tasks/list: 0 none */
+	/* a modern client's task at a legacy server (bridge.c) */
+	bool		 bridges;
+	struct span	 method;	/* sent instead; .n 0: the client's */
+	struct span	 bridged;	/* the task, ended; its result comes */
+	/* a legacy client's call that a modern server makes a task (drive.c) */
+	bool		 drives;
+	bool		 driven_is_error;
+	struct json_value driven;	/* its result or error; NONE: no task */
+	struct span	*answered;	/* names of its questions */
+	uint32_t	 n_answered;
 	/* a held call (held.c) */
 	int		 resume_fd;	/* the retry's worker; -1 none */
 	bool		 held;		/* the client's connection was released */
@@ -113,6 +123,29 @@ struct span task_take_result(struct forward *, struct span result);
 bool	task_take_message(struct forward *, struct span *message);
 /* A client's answer to a question, for the server. */
 struct span task_answer(struct forward *, struct span result);
+/* CreateTaskResult of 2025-11-25: from now on the task is the caller's. */
+void	task_note_created(struct forward *, struct span result);
+/* A result with the id in its _meta as the client knows it. */
+struct span task_related(struct forward *, struct span result);
+
+/* drive.c: legacy clients at servers that answer with tasks */
+/* Did the server refuse the call for want of the extension? */
+bool	drive_is_refused(const struct forward *);
+void	drive_declare(struct forward *);
+bool	drive_has_task(const struct forward *);
+/* Polls, asks, and leaves the outcome in f->driven. */
+int	drive_to_end(struct forward *, struct err *);
+
+/* bridge.c: modern clients' tasks at servers of 2025-11-25 */
+/* Can this tool (raw JSON) be called as a task only? */
+bool	bridge_needs_task(struct span tool);
+/* What a server that offers this is sent for tasks/... */
+struct span bridge_method(const struct mcp_call *, uint32_t offers);
+/* The task has ended: a second request fetches what came of it. */
+bool	bridge_wants_result(struct forward *);
+/* 1: the answer is in out; 0: it is one like any other; -1 no room. */
+int	bridge_take_answer(struct forward *, struct json_value result,
+	    struct json_value error, struct buf *out);
 
 /* forward.c */
 /* Permission is given; limits, breaker and audit decide now. Unpins. */

@@ -1,6 +1,6 @@
 /*
  * m_task -- tasks/get, result, cancel, update and list, and what creating a
- * task changes in tools/call.
+ * task changes in tools/call. Between the eras: bridge.c.
  *
  * Tasks live at the server; what we add is whose they are: ids are sealed
  * (task.h), and each request takes the same permission as the call that made
@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "conf/model.h"
+#include "mcp/stream.h"
 #include "shm/client.h"
 
 #define TASKS_A_USER	256u		/* that are listed */
@@ -211,9 +213,8 @@ rewritten(struct forward *f, struct span object, unsigned places, bool inward)
 	return r;
 }
 
-/* CreateTaskResult of 2025-11-25: from now on the task is the caller's. */
-static void
-note_created(struct forward *f, struct span result)
+void
+task_note_created(struct forward *f, struct span result)
 {
 	static const char *const names[] = { "task" };
 	static const char *const tnames[] = { "taskId", "ttl" };
@@ -317,8 +318,14 @@ task_take_result(struct forward *f, struct span result)
 		return rewritten(f, result, TASK_AT_META, false);
 	if (!span_is(method, "tools/call") || f->c->modern)
 		return rewritten(f, result, TASK_AT_TOP | TASK_AT_META, false);
-	note_created(f, result);
+	task_note_created(f, result);
 	return rewritten(f, result, TASK_AT_TASK | TASK_AT_META, false);
+}
+
+struct span
+task_related(struct forward *f, struct span result)
+{
+	return rewritten(f, result, TASK_AT_META, false);
 }
 
 /* Of a shared session: is this status one of the caller's tasks? */
@@ -388,8 +395,8 @@ no_such_task(struct err *e)
 static bool
 knows_method(const struct mcp_call *c, uint32_t offers)
 {
-	if (c->modern)
-		return (offers & TASKS_EXT) != 0;
+	if (c->modern)		/* the second is bridged */
+		return (offers & (TASKS_EXT | TASKS_CALL)) != 0;
 	if (c->revision != MCP_LATEST_LEGACY)
 		return false;
 	if (span_is(c->msg.method, "tasks/cancel"))
@@ -404,18 +411,14 @@ unknown_method(const struct mcp_call *c, struct err *e)
 	    "Method not found: %.*s", SPAN_FMT(c->msg.method));
 }
 
-/* The task that the request names, at a server that the caller may use. */
+/* The task with this id, at a server that the caller may use. */
 static int
-find(struct mcp_call *c, struct task_ref *r, struct span *exposed,
+find_exposed(struct mcp_call *c, struct task_ref *r, struct span exposed,
     struct err *e)
 {
 	uint32_t i, item;
-	int rc = mcp_param_string(c, PARAM_TASK_ID, exposed, e);
 
-	if (rc <= 0)
-		return rc < 0 ? -1 :
-		    err_set(e, ERR_PARAMS, "params.taskId is missing");
-	if (!task_open(c->mcp->mem, c->who.user_id, *exposed, r) ||
+	if (!task_open(c->mcp->mem, c->who.user_id, exposed, r) ||
 	    (c->http->server.p != NULL &&
 	    pol_server(c->policy, c->server)->id != r->server_id))
 		return no_such_task(e);
@@ -432,6 +435,68 @@ find(struct mcp_call *c, struct task_ref *r, struct span *exposed,
 	return 0;
 }
 
+/* The task that the request names. */
+static int
+find(struct mcp_call *c, struct task_ref *r, struct err *e)
+{
+	struct span exposed;
+	int rc = mcp_param_string(c, PARAM_TASK_ID, &exposed, e);
+
+	if (rc <= 0)
+		return rc < 0 ? -1 :
+		    err_set(e, ERR_PARAMS, "params.taskId is missing");
+	return find_exposed(c, r, exposed, e);
+}
+
+int
+mcp_needs_tasks(const struct mcp_call *c, struct err *e)
+{
+	struct json_value v;
+
+	return has_object(c->msg.m_capabilities, "extensions", &v) &&
+	    has_object(v, TASKS_EXTENSION, &v) ? 0 : err_set(e, ERR_CAPABILITY,
+	    "Missing required client capability: extensions.\""
+	    TASKS_EXTENSION "\"");
+}
+
+/* ---- subscriptions/listen ---------------------------------------------------------- */
+
+/* Who hears a server's stream of events knows what to do with tasks: stdiod. */
+static bool
+is_heard(const struct mcp_call *c)
+{
+	return pol_server(c->policy, c->server)->transport == TRANSPORT_STDIO;
+}
+
+bool
+mcp_task_watch_find(struct mcp_call *c, struct span exposed,
+    struct mcp_watched_task *w)
+{
+	struct task_ref r;
+	struct err why;
+
+	if (find_exposed(c, &r, exposed, &why) < 0 || !is_heard(c) ||
+	    (mcp_tasks_of_server(c, r.server_id) & TASKS_EXT) == 0 ||
+	    r.id.n == 0 || exposed.n + 1 + r.id.n >= SHM_SUB_TEXT ||
+	    memchr(r.id.p, '\0', r.id.n) != NULL)
+		return false;
+	w->exposed = exposed;
+	w->id = r.id;
+	w->server_id = r.server_id;
+	return true;
+}
+
+bool
+mcp_task_still_watched(struct mcp_call *c, struct span exposed)
+{
+	struct task_ref r;
+	struct err why;
+
+	return find_exposed(c, &r, exposed, &why) == 0;
+}
+
+/* ---- tasks/get, result, cancel, update ---------------------------------------------- */
+
 static void
 record_id(struct mcp_call *c, struct span id)
 {
@@ -443,15 +508,21 @@ int
 mcp_m_task(struct mcp_call *c, struct buf *out, struct err *e)
 {
 	struct forward f;
-	struct span exposed;
+	uint32_t offers;
 
 	if (!knows_method(c, mcp_tasks_offered(c)))
 		return unknown_method(c, e);
-	memset(&f, 0, sizeof(f));
-	if (find(c, &f.task, &exposed, e) < 0)
+	if (c->modern && mcp_needs_tasks(c, e) < 0)
 		return -1;
-	if (!knows_method(c, mcp_tasks_of_server(c, f.task.server_id)))
+	memset(&f, 0, sizeof(f));
+	if (find(c, &f.task, e) < 0)
+		return -1;
+	offers = mcp_tasks_of_server(c, f.task.server_id);
+	if (!knows_method(c, offers))
 		return no_such_task(e);
+	f.bridges = c->modern && (offers & TASKS_EXT) == 0;
+	if (f.bridges)
+		f.method = bridge_method(c, offers);
 	record_id(c, f.task.id);
 	f.c = c;
 	f.is_task = true;

@@ -32,13 +32,14 @@ capability(struct json_out *j, const char *name, bool changes)
 	json_object_end(j);
 }
 
-/* Of the era of the client, where a server behind the endpoint has them. */
+/* Where a server behind the endpoint has them; modern clients have the use of
+ * those of the legacy era, too (bridge.c). */
 static void
 task_capabilities(struct mcp_call *c, struct json_out *j)
 {
 	uint32_t offers = mcp_tasks_offered(c);
 
-	if (c->modern && (offers & TASKS_EXT) != 0) {
+	if (c->modern && (offers & (TASKS_EXT | TASKS_CALL)) != 0) {
 		json_object_begin(j, "extensions");
 		capability(j, TASKS_EXTENSION, false);
 		json_object_end(j);

@@ -147,7 +147,7 @@ relay_notification(struct forward *f, struct span message, struct err *e)
 	else if (span_is(method, "notifications/message"))
 		rc = relay_log(f, v[1], message);
 	else if (span_is(method, "notifications/tasks/status") &&
-	    (f->is_task || f->wants_task))
+	    (f->is_task || f->wants_task) && !f->bridges)
 		rc = relay_stream_event(f->c, message);
 	/* A modern client cancels by leaving; a legacy one does not. */
 	if (rc < 0 && f->c->modern)
@@ -187,7 +187,8 @@ relay_message(void *arg, struct span message, struct err *e)
 	struct json_value v[3];
 	struct span method;
 
-	if ((f->is_task || f->wants_task) && !task_take_message(f, &message))
+	if ((f->is_task || f->wants_task) && !f->bridges &&
+	    !task_take_message(f, &message))
 		return 0;
 	if (json_object(message, names, v, 3) != JSON_OK ||
 	    !json_string_plain(v[0], &method))

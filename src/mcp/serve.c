@@ -126,6 +126,10 @@ error_data(struct mcp_call *c, struct json_out *j)
 		json_string_plain(c->msg.m_version, &v);
 		json_put_string(j, "requested", v);
 		json_object_end(j);
+	} else if (c->err.code == ERR_CAPABILITY) {
+		/* the one thing that we need of clients ourselves */
+		json_put_raw(j, "data", SPAN_LIT("{\"requiredCapabilities\":"
+		    "{\"extensions\":{\"" TASKS_EXTENSION "\":{}}}}"));
 	} else if (c->err.retry_after_s > 0) {
 		json_object_begin(j, "data");
 		json_put_int(j, "retry_after_seconds", c->err.retry_after_s);

@@ -17,6 +17,7 @@
 #include "shm/client.h"
 
 #define LISTEN_URIS	64	/* resources that one stream watches */
+#define LISTEN_TASKS	64
 #define CONFLICT_MS	100	/* for the keeper to notice a hang-up */
 
 /* ---- what the caller sees --------------------------------------------------- */
@@ -185,24 +186,27 @@ struct listen {
 	uint32_t	 wanted;
 	struct mcp_watched *w;
 	unsigned	 n;
+	struct mcp_watched_task *task;
+	unsigned	 n_tasks;
 };
 
 static int
 read_filter(struct mcp_call *c, struct listen *l, struct json_value *uris,
-    struct err *e)
+    struct json_value *tasks, struct err *e)
 {
 	static const char *const member[] = { "notifications" };
-	const char *names[STREAM_LISTS + 1];
-	struct json_value filter, v[STREAM_LISTS + 1];
+	const char *names[STREAM_LISTS + 2];
+	struct json_value filter, v[STREAM_LISTS + 2];
 	int i;
 
 	for (i = 0; i < STREAM_LISTS; i++)
 		names[i] = lists[i].filter;
 	names[STREAM_LISTS] = "resourceSubscriptions";
+	names[STREAM_LISTS + 1] = "taskIds";
 	if (c->msg.params.type != JSON_OBJECT ||
 	    json_object(c->msg.params.raw, member, &filter, 1) != JSON_OK ||
 	    filter.type != JSON_OBJECT ||
-	    json_object(filter.raw, names, v, STREAM_LISTS + 1) != JSON_OK)
+	    json_object(filter.raw, names, v, STREAM_LISTS + 2) != JSON_OK)
 		return err_set(e, ERR_PARAMS,
 		    "params.notifications must be an object");
 	for (i = 0; i < STREAM_LISTS; i++) {
@@ -216,7 +220,13 @@ read_filter(struct mcp_call *c, struct listen *l, struct json_value *uris,
 	if (uris->type != JSON_NONE && uris->type != JSON_ARRAY)
 		return err_set(e, ERR_PARAMS, "params.notifications."
 		    "resourceSubscriptions must be an array");
-	return 0;
+	*tasks = v[STREAM_LISTS + 1];
+	if (tasks->type == JSON_NONE)
+		return 0;
+	if (tasks->type != JSON_ARRAY)
+		return err_set(e, ERR_PARAMS, "params.notifications."
+		    "taskIds must be an array");
+	return mcp_needs_tasks(c, e);
 }
 
 /* One URI of the filter. What the caller may not read is not honoured and
@@ -262,6 +272,74 @@ read_uris(struct mcp_call *c, struct listen *l, struct json_value uris,
 		c->server = server;
 		c->decision = decision;
 	}
+	return 0;
+}
+
+/* Tasks that are not the caller's, or not to be heard of, are left out. */
+static int
+read_tasks(struct mcp_call *c, struct listen *l, struct json_value tasks,
+    struct err *e)
+{
+	enum audit_decision decision = c->decision;
+	uint32_t server = c->server;
+	struct json_value v;
+	size_t pos = 0;
+	char *text;
+	long n;
+
+	if (tasks.type == JSON_NONE)
+		return 0;
+	l->task = arena_alloc(c->mcp->mem, LISTEN_TASKS * sizeof(l->task[0]));
+	while (json_next_element(tasks.raw, &pos, &v)) {
+		text = arena_alloc(c->mcp->mem, v.raw.n + 1);
+		if ((n = json_string_decode(v, text, v.raw.n + 1)) < 0)
+			return err_set(e, ERR_PARAMS, "params.notifications."
+			    "taskIds must hold strings");
+		if (l->n_tasks == LISTEN_TASKS)
+			return err_set(e, ERR_PARAMS, "params.notifications."
+			    "taskIds has more than %d items", LISTEN_TASKS);
+		if (mcp_task_watch_find(c, span_make(text, (size_t)n),
+		    &l->task[l->n_tasks]))
+			l->n_tasks++;
+		c->server = server;
+		c->decision = decision;
+	}
+	return 0;
+}
+
+/* stdiod notices and tells the server. */
+static int
+watch_task(struct mcp_call *c, const struct mcp_watched_task *w, uint64_t owner,
+    struct err *e)
+{
+	struct shm_sub s;
+
+	memset(&s, 0, sizeof(s));
+	s.owner = owner;
+	s.server_id = -w->server_id;
+	s.hash = shm_sub_hash(w->id);
+	s.expires = INT64_MAX;
+	s.kind = SUB_STREAM_TASK;
+	s.own = (uint32_t)w->exposed.n + 1;
+	memcpy(s.text, w->exposed.p, w->exposed.n);
+	s.text[w->exposed.n] = '\n';
+	memcpy(s.text + s.own, w->id.p, w->id.n);
+	return shm_subs_add(c->mcp->shm, &s, c->wall_us / 1000000) < 0 ?
+	    err_set(e, ERR_UNAVAILABLE, "no more tasks can be watched at this "
+	    "time") : 0;
+}
+
+static int
+watch_tasks(struct mcp_call *c, const struct listen *l,
+    const struct stream_info *s, struct err *e)
+{
+	unsigned i;
+
+	for (i = 0; i < l->n_tasks; i++)
+		if (watch_task(c, &l->task[i], s->id, e) < 0) {
+			shm_subs_remove_owner(c->mcp->shm, s->id);
+			return -1;
+		}
 	return 0;
 }
 
@@ -321,6 +399,12 @@ acknowledge(struct mcp_call *c, const struct listen *l, struct buf *b)
 			json_put_string(&j, NULL, l->w[i].text);
 		json_array_end(&j);
 	}
+	if (l->n_tasks > 0) {
+		json_array_begin(&j, "taskIds");
+		for (i = 0; i < l->n_tasks; i++)
+			json_put_string(&j, NULL, l->task[i].exposed);
+		json_array_end(&j);
+	}
 	json_object_end(&j);
 	json_object_end(&j);
 	json_object_end(&j);
@@ -352,7 +436,7 @@ first_events(struct mcp_call *c, const struct listen *l)
 	buf_reset(&m->params, 1 << 20);
 	acknowledge(c, l, &m->params);
 	add_event(&m->event, buf_span(&m->params));
-	if (l->wanted == 0 && l->n == 0) {
+	if (l->wanted == 0 && l->n == 0 && l->n_tasks == 0) {
 		buf_reset(&m->params, 1 << 20);
 		finish(c, &m->params);
 		add_event(&m->event, buf_span(&m->params));
@@ -365,7 +449,7 @@ int
 mcp_m_listen(struct mcp_call *c, struct buf *out, struct err *e)
 {
 	struct listen l = { .wanted = 0 };
-	struct json_value uris = { JSON_NONE, { NULL, 0 } };
+	struct json_value uris = { JSON_NONE, { NULL, 0 } }, tasks = uris;
 	struct stream_info *s;
 
 	if (!c->may_stream)
@@ -374,13 +458,14 @@ mcp_m_listen(struct mcp_call *c, struct buf *out, struct err *e)
 	if (c->msg.is_notification || c->msg.id.n > STREAM_SUBSCRIPTION_MAX)
 		return err_set(e, ERR_BADREQ, "subscriptions/listen needs an "
 		    "id of at most %d bytes", STREAM_SUBSCRIPTION_MAX);
-	if (read_filter(c, &l, &uris, e) < 0 || read_uris(c, &l, uris, e) < 0)
+	if (read_filter(c, &l, &uris, &tasks, e) < 0 ||
+	    read_uris(c, &l, uris, e) < 0 || read_tasks(c, &l, tasks, e) < 0)
 		return -1;
 	s = describe(c, l.wanted);
 	memcpy(s->subscription, c->msg.id.p, c->msg.id.n);
 	s->subscription_n = (uint32_t)c->msg.id.n;
 	mcp_unpin(c);
-	if (watch_all(c, &l, s, e) < 0)
+	if (watch_all(c, &l, s, e) < 0 || watch_tasks(c, &l, s, e) < 0)
 		return -1;
 	first_events(c, &l);
 	c->stream = s;
@@ -471,9 +556,11 @@ recheck_watched(void *arg, const struct shm_sub *s)
 	struct mcp_call *c = arg;
 	uint32_t server;
 
-	if (s->kind == SUB_STANDALONE)
+	if (s->kind == SUB_STANDALONE || (s->kind == SUB_STREAM_TASK &&
+	    mcp_task_still_watched(c, span_make(s->text, s->own - 1))))
 		return;
-	server = mcp_server_by_id(c->policy, s->server_id);
+	server = s->kind == SUB_STREAM_TASK ? POL_NONE :
+	    mcp_server_by_id(c->policy, s->server_id);
 	if (server != POL_NONE && pol_server(c->policy, server)->enabled &&
 	    mcp_may(c, server, ITEM_RESOURCE, span_str(s->text + s->own),
 	    CAT_NONE, false))

@@ -34,6 +34,20 @@ int	mcp_watch_tell(struct mcp_call *, const struct mcp_watched *,
 int	mcp_watch_add(struct mcp_call *, const struct mcp_watched *,
 	    uint64_t owner, uint32_t kind, int64_t expires, struct err *);
 
+/* m_task.c: a task that somebody wants to hear of. */
+struct mcp_watched_task {
+	struct span	exposed;	/* the client's id of it, */
+	struct span	id;		/* the server's */
+	int64_t		server_id;
+};
+/* Finds and decides; false: not to be heard of. The call's server is set. */
+bool	mcp_task_watch_find(struct mcp_call *, struct span exposed,
+	    struct mcp_watched_task *);
+/* May the caller still use the tool behind a watched task? */
+bool	mcp_task_still_watched(struct mcp_call *, struct span exposed);
+/* Has the client declared the extension? -1 with err. */
+int	mcp_needs_tasks(const struct mcp_call *, struct err *);
+
 /* stream.c */
 int	mcp_m_listen(struct mcp_call *, struct buf *, struct err *);
 /* GET and DELETE. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
@@ -32,7 +33,7 @@ control_open(struct master *m)
 	snprintf(path, sizeof(path), "%s/control.sock", m->proc->conf.run_dir);
 	m->control_fd = sock_listen_unix(path, SOCK_STREAM, 0660, &e);
 	if (m->control_fd < 0)
-		die_config("%s", e.text);
+		notify_die(EX_CONFIG, "%s", e.text);
 	for (i = 0; i < CONTROL_MAX; i++)
 		m->control[i].fd = -1;
 }
@@ -106,7 +107,7 @@ command(struct master *m, struct control *c)
 
 	if (strcmp(c->line, "reload") == 0) {
 		c->waits_reload = true;
-		master_reload(m);
+		master_reload(m, true);
 	} else if (strcmp(c->line, "shm") == 0) {
 		fd = shm_export_fd(m->shm, &e);
 		answer(c, fd < 0 ? "ERR" : "OK", fd < 0 ? span_str(e.text) :

@@ -71,15 +71,25 @@ struct ears {
 	struct hearing	 shared;
 	bool		 shared_ended;
 	int		 status;	/* of the shared one, then */
+	bool		 is_dual;	/* it is modern, and clients have
+					 * legacy sessions all the same */
 	struct hearing	 ear[EARS_MAX];
 };
 
 static _Atomic uint64_t stop;
+static _Atomic uint64_t again;	/* a modern one: ask for what is watched now */
 
 static void
 on_term(int sig)
 {
 	atomic_store(&stop, 1);
+	atomic_store(&again, 1);
+}
+
+static void
+on_again(int sig)
+{
+	atomic_store(&again, 1);
 }
 
 static bool
@@ -286,6 +296,33 @@ stream_is_open(void *arg)
 	h->told_fd = -1;
 }
 
+/* Before the next try: longer and longer while none is good for anything. */
+static void
+pause_hearing(struct hearing *h, int64_t *wait_ms, bool was_good,
+    int64_t at_least_ms)
+{
+	int64_t ms, end_ms;
+
+	if (was_good)
+		*wait_ms = 0;
+	else if (*wait_ms == 0)
+		*wait_ms = BACKOFF_MIN_MS;
+	else if (*wait_ms < BACKOFF_MAX_MS)
+		*wait_ms *= 2;
+	ms = *wait_ms > at_least_ms ? *wait_ms : at_least_ms;
+	end_ms = clock_mono_ms() + (ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms);
+	while (clock_mono_ms() < end_ms && atomic_load(h->stop) == 0)
+		fiber_sleep(RETRY_MIN_MS);
+}
+
+/* What it said while nobody listened is lost. */
+static void
+mark_dirty(const struct hearing *h)
+{
+	if (h->target->health < SHM_SERVERS_MAX)
+		atomic_store(&shm_health(h->shm, h->target->health)->dirty, 1);
+}
+
 /*
  * The GET stream, again and again: servers close it when they like and want
  * us back after a while, with the id of the last event if there was one.
@@ -293,7 +330,7 @@ stream_is_open(void *arg)
 static int
 hear_stream(struct hearing *h, struct upstream_call *c, struct err *e)
 {
-	int64_t began, wait_ms = 0, end_ms;
+	int64_t began, wait_ms = 0;
 	char last[sizeof(c->event_id)];
 	int rv;
 
@@ -318,23 +355,10 @@ hear_stream(struct hearing *h, struct upstream_call *c, struct err *e)
 			return REFUSED;
 		if (c->session_gone)
 			return FAILED;
-		/* what it said while nobody listened is lost */
-		if (c->event_id[0] == '\0' && h->target->health <
-		    SHM_SERVERS_MAX && c->http_status == 200)
-			atomic_store(&shm_health(h->shm,
-			    h->target->health)->dirty, 1);
-		if (clock_mono_ms() - began >= LONG_MS ||
-		    strcmp(last, c->event_id) != 0)
-			wait_ms = 0;
-		else
-			wait_ms = wait_ms == 0 ? BACKOFF_MIN_MS :
-			    wait_ms < BACKOFF_MAX_MS ? wait_ms * 2 : wait_ms;
-		if (c->retry_ms > wait_ms)
-			wait_ms = c->retry_ms;
-		end_ms = clock_mono_ms() + (wait_ms < RETRY_MIN_MS ?
-		    RETRY_MIN_MS : wait_ms);
-		while (clock_mono_ms() < end_ms && atomic_load(h->stop) == 0)
-			fiber_sleep(RETRY_MIN_MS);
+		if (c->event_id[0] == '\0' && c->http_status == 200)
+			mark_dirty(h);
+		pause_hearing(h, &wait_ms, clock_mono_ms() - began >= LONG_MS ||
+		    strcmp(last, c->event_id) != 0, c->retry_ms);
 	}
 }
 
@@ -396,6 +420,32 @@ hear_modern(struct hearing *h, struct err *e)
 	return ENDED;
 }
 
+/* The same again whenever something else is watched. Other streams of a dual
+ * server go on when this one ends, so it comes back by itself. */
+static int
+hear_modern_news(struct hearing *h, struct err *e)
+{
+	int64_t began, wait_ms = 0;
+	bool was_good;
+	int rv;
+
+	for (;;) {
+		atomic_store(&again, 0);
+		if (atomic_load(&stop) != 0)
+			return ENDED;
+		began = clock_mono_ms();
+		rv = hear_modern(h, e);
+		if (atomic_load(&again) != 0)
+			continue;
+		if (rv == REFUSED || !h->all->is_dual)
+			return rv;
+		was_good = clock_mono_ms() - began >= LONG_MS;
+		if (was_good)
+			mark_dirty(h);
+		pause_hearing(h, &wait_ms, was_good, 0);
+	}
+}
+
 /* ---- one stream, or many ---- */
 
 static void
@@ -440,7 +490,9 @@ shared_main(void *arg)
 	struct ears *all = arg;
 	struct err e = { .code = ERR_NONE };
 
-	all->status = hear_legacy(&all->shared, &e);
+	all->status = all->shared.session.era == ERA_MODERN ?
+	    hear_modern_news(&all->shared, &e) :
+	    hear_legacy(&all->shared, &e);
 	if (all->status == FAILED && atomic_load(&stop) == 0)
 		log_debug("listening: %s", e.text);
 	all->shared_ended = true;
@@ -468,7 +520,7 @@ hear_session(void *arg, const struct sess_info *s)
 	int i;
 
 	if (s->era != ERA_LEGACY || s->id[0] == '\0' ||
-	    (s->flags & SESS_SSE) != 0 || s->client_session == PROBE_SESSION ||
+	    (s->flags & SESS_SSE) != 0 || s->client_session <= UPSTREAM_PLAIN ||
 	    shm_client_is_ended(all->shm, s->client_session))
 		return;
 	if ((h = find_ear(all, s->client_session, s->opened)) != NULL) {
@@ -537,17 +589,18 @@ take_word(struct ears *all, int listener)
 static int
 hear_all(struct ears *all)
 {
-	struct pollfd p = { .events = POLLIN };
+	struct pollfd p = { .fd = -1, .events = POLLIN };
 	int64_t next_ms = 0;
 	struct err e;
 
-	p.fd = upstream_hear_listen(all->stdio_socket, all->target->server_id,
-	    &e);
-	if (p.fd < 0)
+	if ((all->shared.session.era == ERA_LEGACY || all->is_dual) &&
+	    (p.fd = upstream_hear_listen(all->stdio_socket,
+	    all->target->server_id, &e)) < 0)
 		log_warn("%s", e.text);
 	fibers_init(EARS_MAX + 1);
 	fiber_start(shared_main, all);
-	while (atomic_load(&stop) == 0 && !all->shared_ended) {
+	while (atomic_load(&stop) == 0 && (!all->shared_ended ||
+	    (all->is_dual && all->status == REFUSED))) {
 		if (clock_mono_ms() >= next_ms) {
 			look_for_sessions(all);
 			next_ms = clock_mono_ms() + LOOK_MS;
@@ -561,7 +614,7 @@ hear_all(struct ears *all)
 
 static int
 run(struct shm *shm, const char *stdio_socket,
-    const struct upstream_target *t, int back)
+    const struct upstream_target *t, bool is_dual, int back)
 {
 	static struct ears all;
 	struct sigaction sa = { .sa_handler = on_term };
@@ -571,8 +624,11 @@ run(struct shm *shm, const char *stdio_socket,
 	int rv;
 
 	sigaction(SIGTERM, &sa, NULL);
+	sa.sa_handler = on_again;
+	sigaction(SIGUSR1, &sa, NULL);
 	all.shm = shm;
 	all.target = t;
+	all.is_dual = is_dual;
 	all.stdio_socket = stdio_socket;
 	all.back = back;
 	all.poller = getppid();
@@ -586,12 +642,12 @@ run(struct shm *shm, const char *stdio_socket,
 	if (upstream_open(h->pool, t, 0, false,
 	    clock_mono_ms() + t->timeout_ms, &h->session, NULL, &e) < 0)
 		rv = FAILED;
-	else if (h->session.era == ERA_LEGACY &&
-	    (h->session.flags & SESS_SSE) == 0)
+	else if ((h->session.flags & SESS_SSE) == 0) {
+		if (h->session.era == ERA_MODERN)
+			h->stop = &again;
 		return hear_all(&all);
-	else
-		rv = h->session.era == ERA_MODERN ? hear_modern(h, &e) :
-		    hear_legacy(h, &e);
+	} else
+		rv = hear_legacy(h, &e);
 	if (rv == FAILED && atomic_load(&stop) == 0)
 		log_debug("listening: %s", e.text);
 	upstream_pool_free(&h->pool);
@@ -623,7 +679,7 @@ asked_of(const struct shm *shm, int64_t server_id)
 
 static void
 start(struct listener *l, struct proc *p, const struct upstream_target *t,
-    int64_t now)
+    const struct listener_want *w, int64_t now)
 {
 	pid_t parent = getpid();
 	struct sess_info s;
@@ -632,13 +688,15 @@ start(struct listener *l, struct proc *p, const struct upstream_target *t,
 	shm_sess_get(&p->shm, t->health, t->server_id, &s);
 	l->opened = s.opened;
 	l->asked = asked_of(&p->shm, t->server_id);
+	l->is_dual = w->is_dual;
 	l->pid = fork();
 	if (l->pid == 0) {
 		signal(SIGTERM, SIG_DFL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(0);
-		_exit(run(&p->shm, p->stdio_path, t, p->lanes.back[1]));
+		_exit(run(&p->shm, p->stdio_path, t, w->is_dual,
+		    p->lanes.back[1]));
 	}
 	if (l->pid < 0) {
 		log_warn("fork: %s", strerror(errno));
@@ -689,6 +747,19 @@ reap(struct listener *l, const struct shm *shm,
 	plan(l, status, now);
 }
 
+/* One that asks for what is watched does so again if that has changed. */
+static void
+tell_news(struct listener *l, const struct shm *shm,
+    const struct upstream_target *t)
+{
+	uint64_t asked = asked_of(shm, t->server_id);
+
+	if (asked == l->asked)
+		return;
+	l->asked = asked;
+	kill(l->pid, SIGUSR1);
+}
+
 /* Must the one that runs make place for a better informed one? */
 static bool
 is_outdated(struct listener *l, const struct shm *shm,
@@ -697,7 +768,7 @@ is_outdated(struct listener *l, const struct shm *shm,
 	struct sess_info s;
 
 	if (w->era == ERA_MODERN)
-		return w->news && asked_of(shm, t->server_id) != l->asked;
+		return w->is_dual != l->is_dual;
 	if (!shm_sess_get(shm, t->health, t->server_id, &s))
 		return false;
 	if (l->opened == 0)
@@ -717,12 +788,15 @@ listener_tend(struct listener *l, struct proc *p,
 		kill(l->pid, SIGTERM);
 		l->kill_ms = now + t->timeout_ms + END_MS;
 	}
+	if (l->pid != 0 && l->kill_ms == 0 && w->news &&
+	    w->era == ERA_MODERN)
+		tell_news(l, &p->shm, t);
 	if (l->pid != 0 && l->kill_ms != 0 && now >= l->kill_ms)
 		kill(l->pid, SIGKILL);
-	if (!w->wanted)
+	if (!w->wanted || w->is_dual != l->is_dual)
 		l->refused = false;	/* it may come back as another */
 	if (l->pid == 0 && w->wanted && !l->refused && now >= l->next_ms)
-		start(l, p, t, now);
+		start(l, p, t, w, now);
 	return l->pid != 0 && l->kill_ms != 0;
 }
 

@@ -23,12 +23,14 @@ struct listener {			/* the poller's view of one */
 	uint64_t	 asked;		/* hash of what a modern one asks for */
 	uint64_t	 opened;	/* the shared session it began with */
 	bool		 refused;	/* the server has no such stream */
+	bool		 is_dual;	/* as it was when that one began */
 };
 
 struct listener_want {
 	bool		 wanted;	/* the server is enabled and healthy */
 	bool		 news;		/* subscriptions have changed */
 	enum sess_era	 era;
+	bool		 is_dual;	/* and of the legacy era, too */
 };
 
 /* Starts, restarts, reaps. Returns true while it waits for one to end. */

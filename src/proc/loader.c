@@ -55,7 +55,7 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 
 	rc = conf_load(path, conf, m, &report);
 	if (rc == 0 && depth != LOADER_YAML && conf->database_url[0] != '\0' &&
-	    merge_database(conf, m, depth == LOADER_FULL, &e) < 0) {
+	    merge_database(conf, m, depth == LOADER_SEED, &e) < 0) {
 		is_newer = e.code == ERR_VERSION;
 		conf_report_add(&report, is_newer, path, 0, 0, "%s", e.text);
 		rc = is_newer ? -1 : 0;
@@ -137,8 +137,8 @@ loader_main(struct proc *p, uint32_t slot)
 	slot_state(&p->shm, SLOT_CALLING);
 	buf_init(&text, 60000);
 	model_init(&m);
-	rc = loader_read(p->conf_path, &conf, &m, &text, LOADER_FULL,
-	    &exit_status);
+	rc = loader_read(p->conf_path, &conf, &m, &text, p->seed ? LOADER_SEED :
+	    LOADER_READ, &exit_status);
 	r.exit_status = exit_status;
 	if (rc == 0 && secret_token(&conf, &e) < 0) {
 		buf_printf(&text, "%s\n", e.text);

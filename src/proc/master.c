@@ -33,7 +33,7 @@ watch(struct master *m, int fd, uint32_t tag)
 	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = tag };
 
 	if (epoll_ctl(m->ep, EPOLL_CTL_ADD, fd, &ev) < 0)
-		die_sys("epoll_ctl");
+		notify_die_sys("epoll_ctl");
 }
 
 static void
@@ -60,7 +60,7 @@ setup(struct master *m, struct proc *p)
 	m->ep = epoll_create1(EPOLL_CLOEXEC);
 	m->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (m->signal_fd < 0 || m->ep < 0)
-		die_sys("signalfd, epoll");
+		notify_die_sys("signalfd, epoll");
 	control_open(m);
 	audit_emitter_init(&m->audit, m->shm, p->audit_pipe[1], m->shm->slot);
 	watch(m, m->signal_fd, TAG_SIGNAL);
@@ -141,7 +141,7 @@ read_signals(struct master *m)
 	while (read(m->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		switch (si.ssi_signo) {
 		case SIGHUP:
-			master_reload(m);
+			master_reload(m, true);
 			break;
 		case SIGTERM:
 		case SIGINT:
@@ -166,7 +166,7 @@ read_words(struct master *m)
 
 	for (i = 0; i < n; i++)
 		if (words[i] == PROC_WORD_RELOAD) {
-			master_reload(m);
+			master_reload(m, false);
 			return;
 		}
 }
@@ -254,7 +254,7 @@ master_main(struct proc *p)
 	int i, n;
 
 	setup(&m, p);
-	master_reload(&m);
+	master_reload(&m, true);
 	for (;;) {
 		n = epoll_wait(m.ep, ev, 32, wait_ms(&m));
 		for (i = 0; i < n; i++)

@@ -46,6 +46,7 @@ struct master {
 	struct audit_emitter audit;
 	/* loading */
 	bool		 loading, load_again, loaded_once;
+	bool		 seed_wanted;	/* by the next loader */
 	struct buf	 report;
 	/* ending */
 	bool		 stopping;
@@ -64,7 +65,10 @@ void	master_signal(struct master *, enum shm_kind, int sig);
 void	master_check_stuck(struct master *);
 
 /* master_load.c */
-void	master_reload(struct master *);		/* starts or queues a loader */
+/* Starts or queues a loader. seed: what the files say is written into the
+ * database, too; not when it is the database that says "load", or nodes whose
+ * files differ would write in turns and wake each other for ever. */
+void	master_reload(struct master *, bool seed);
 void	master_read_report(struct master *);
 void	master_loader_died(struct master *, bool ok);
 
@@ -78,6 +82,13 @@ void	control_close_all(struct master *);
 /* notify.c: sd_notify(3) without libsystemd */
 void	notify_send(const char *text);
 void	notify_ready(struct master *, bool is_loaded, struct span findings);
+void	notify_failed(struct span findings);	/* the start; exit follows */
+/* Cannot start: the line goes to standard error and to "systemctl status",
+ * which shows it also while systemd tries again. */
+void	notify_die(int exit_status, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3), noreturn));
+void	notify_die_sys(const char *what)	/* EX_OSERR, by errno */
+	    __attribute__((noreturn));
 int	notify_listen_fds(int *fds, int max);	/* socket activation */
 
 #endif

@@ -15,19 +15,22 @@
 #include "shm/gen.h"
 
 void
-master_reload(struct master *m)
+master_reload(struct master *m, bool seed)
 {
 	if (m->stopping)
 		return;
+	m->seed_wanted |= seed;
 	if (m->loading) {
 		m->load_again = true;
 		return;
 	}
 	buf_reset(&m->report, 65536);
 	notify_send("RELOADING=1\nSTATUS=Loading the configuration");
-	if (master_spawn(m, KIND_LOADER) > 0)
+	m->proc->seed = m->seed_wanted;
+	if (master_spawn(m, KIND_LOADER) > 0) {
 		m->loading = true;
-	else
+		m->seed_wanted = false;
+	} else
 		control_reload_done(m, false, SPAN_LIT("cannot start a loader\n"));
 }
 
@@ -123,13 +126,18 @@ master_loader_died(struct master *m, bool exited_well)
 		} else
 			r.exit_status = EX_CONFIG;
 	}
+	/* the database was away: the loader that finds it writes */
+	if (!ok || !r.db_loaded)
+		m->seed_wanted |= m->proc->seed;
 	log_lines(text, ok);
 	if (!ok) {
 		atomic_fetch_add(&shm_ctl(m->shm)->reloads_failed, 1);
 		log_error("configuration not loaded%s", m->loaded_once ?
 		    "; the one before keeps running" : "");
-		if (!m->loaded_once)
+		if (!m->loaded_once) {
+			notify_failed(text);
 			exit(r.exit_status);
+		}
 	} else if (!m->loaded_once) {
 		m->loaded_once = true;
 		master_keep_alive(m);
@@ -141,6 +149,6 @@ master_loader_died(struct master *m, bool exited_well)
 	control_reload_done(m, ok, text);
 	if (m->load_again) {
 		m->load_again = false;
-		master_reload(m);
+		master_reload(m, false);
 	}
 }

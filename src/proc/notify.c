@@ -4,16 +4,20 @@
  */
 #include "proc/master.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "base/fdio.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "shm/gen.h"
 
@@ -42,28 +46,71 @@ notify_send(const char *text)
 	close(fd);
 }
 
+/* The first line that is no warning; the first one when all are. */
+static struct span
+worst_line(struct span findings)
+{
+	struct span first = SPAN_LIT(""), line;
+	const char *end;
+
+	while (findings.n > 0) {
+		end = memchr(findings.p, '\n', findings.n);
+		line = span_make(findings.p, end == NULL ? findings.n :
+		    (size_t)(end - findings.p));
+		if (memmem(line.p, line.n, "warning: ", 9) == NULL)
+			return line;
+		if (first.n == 0)
+			first = line;
+		findings = span_skip(findings, line.n + 1);
+	}
+	return first;
+}
+
 /* The line that "systemctl status" shows: what is in force, and if that is not
- * what is on disk, the first reason. */
+ * what is on disk, or not all of it, the first reason. */
 void
 notify_ready(struct master *m, bool is_loaded, struct span findings)
 {
-	unsigned long long generation =
-	    (unsigned long long)shm_generation(m->shm, SNAP_CONF);
-	const char *end = findings.n == 0 ? NULL :
-	    memchr(findings.p, '\n', findings.n);
+	struct span line = worst_line(findings);
 	char text[1024];
 
-	if (end != NULL)
-		findings.n = (size_t)(end - findings.p);
-	if (is_loaded)
-		snprintf(text, sizeof(text), "READY=1\nSTATUS=Running with "
-		    "configuration %llu", generation);
-	else
-		snprintf(text, sizeof(text), "READY=1\nSTATUS=Running with "
-		    "configuration %llu; the one on disk was not loaded: %.*s",
-		    generation, (int)(findings.n > 512 ? 512 : findings.n),
-		    findings.p);
+	snprintf(text, sizeof(text), "READY=1\nSTATUS=Running with "
+	    "configuration %llu%s%.*s",
+	    (unsigned long long)shm_generation(m->shm, SNAP_CONF), !is_loaded ?
+	    "; the one on disk was not loaded: " : line.n > 0 ? "; " : "",
+	    (int)(line.n > 512 ? 512 : line.n), line.p);
 	notify_send(text);
+}
+
+void
+notify_failed(struct span findings)
+{
+	struct span line = worst_line(findings);
+	char text[1024];
+
+	snprintf(text, sizeof(text), "STATUS=Not started: %.*s",
+	    (int)(line.n > 900 ? 900 : line.n), line.p);
+	notify_send(text);
+}
+
+void
+notify_die(int exit_status, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_error("%s", text);
+	notify_failed(span_str(text));
+	exit(exit_status);
+}
+
+void
+notify_die_sys(const char *what)
+{
+	notify_die(EX_OSERR, "%s: %s", what, strerror(errno));
 }
 
 int

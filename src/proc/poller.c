@@ -51,7 +51,7 @@ struct known {
 	struct span	 capabilities, info, instructions;
 	enum sess_era	 era;
 	char		 version[16];
-	bool		 listed;
+	bool		 listed, is_dual;
 	/* the probe under way */
 	pid_t		 pid;
 	int		 fd;
@@ -232,6 +232,7 @@ inherit_lists(struct poller *p, struct known *k)
 	k->era = (enum sess_era)s->era;
 	span_copy(k->version, sizeof(k->version), cat_span(c, s->version));
 	k->listed = true;
+	k->is_dual = s->is_dual != 0;
 	shm_unpin(p->shm, SNAP_CATALOG);
 }
 
@@ -413,6 +414,7 @@ part_kind(uint32_t part, enum item_kind *kind)
 		return true;
 	case PROBE_OPENED:
 	case PROBE_RESULT:
+	case PROBE_DUAL:
 	case PROBE_DONE:
 	case PROBE_FAILED:
 		break;
@@ -481,6 +483,7 @@ take_report(struct known *k)
 	size_t at = 0;
 
 	forget_report(k);
+	k->is_dual = false;
 	k->report = k->in.p;		/* spans point into it: kept */
 	while (next_part(&k->in, &at, &h, &body)) {
 		if (h.part == PROBE_OPENED && h.size == sizeof(o)) {
@@ -496,7 +499,9 @@ take_report(struct known *k)
 			if (k->instructions.n > 0 &&
 			    k->instructions.p[0] != '"')
 				k->instructions = span_make(NULL, 0);
-		} else if (part_kind(h.part, &kind))
+		} else if (h.part == PROBE_DUAL)
+			k->is_dual = true;
+		else if (part_kind(h.part, &kind))
 			add_item(k, kind, body, &cap);
 	}
 	k->listed = true;
@@ -605,6 +610,7 @@ tend_listeners(struct poller *p)
 		w.wanted = k->enabled && k->listed && h != NULL &&
 		    atomic_load(&h->status) == HEALTH_HEALTHY;
 		w.era = k->era;
+		w.is_dual = k->is_dual;
 		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,
 		    now);
 	}
@@ -639,6 +645,7 @@ publish(struct poller *p)
 		src[n].name = k->name;
 		src[n].era = k->era;
 		src[n].listed = k->listed;
+		src[n].is_dual = k->is_dual;
 		src[n].version = k->version;
 		src[n].capabilities = k->capabilities;
 		src[n].info = k->info;

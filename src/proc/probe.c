@@ -21,18 +21,21 @@
 					 * and catalog each hold a copy */
 #define ITEMS_MAX	20000
 #define MARKS_MAX	64		/* x-mcp-header of a tool */
+#define DUAL_MS		5000		/* for an era that may not be there */
 
 struct probe {
 	struct shm	*shm;
 	struct upstream_pool *pool;
 	const struct upstream_target *target;
 	struct upstream_target wide;	/* declares all a client may have */
+	const struct upstream_target *at;	/* of these, for ask() */
+	struct sess_info session;	/* that ask() had */
 	int64_t		 deadline_ms;
 	int		 fd;
 	uint64_t	 next_id;
 	size_t		 bytes;
 	uint32_t	 items;
-	bool		 is_listing, is_modern;
+	bool		 is_modern;
 	struct buf	 params, response;
 	char		 cursor[4096];
 	size_t		 cursor_n;
@@ -68,8 +71,9 @@ compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
 	}
 	if (s->era == ERA_MODERN) {
 		buf_add_str(b, p->cursor_n > 0 ? ",\"_meta\":{" : "\"_meta\":{");
-		upstream_modern_meta(b, s->version, p->is_listing ?
-		    span_str(p->wide.client_caps_json) : SPAN_LIT("{}"));
+		upstream_modern_meta(b, s->version,
+		    p->at->client_caps_json == NULL ? SPAN_LIT("{}") :
+		    span_str(p->at->client_caps_json));
 		buf_add_char(b, '}');
 	}
 	return buf_add_char(b, '}');
@@ -95,9 +99,10 @@ ask(struct probe *p, const char *method, struct json_value *result,
 	c.client_fd = -1;
 	c.response = &p->response;
 	buf_reset(&p->response, 1 << 20);
-	if (upstream_request(p->pool, p->is_listing ? &p->wide : p->target, &c,
-	    compose, p, &p->params, e) < 0)
+	if (upstream_request(p->pool, p->at, &c, compose, p, &p->params,
+	    e) < 0)
 		return -1;
+	p->session = c.session;
 	if (json_object(buf_span(&p->response), names, v, 2) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: the answer "
 		    "is no object", p->target->name, method);
@@ -261,6 +266,33 @@ read_lists(struct probe *p, struct json_value init, struct err *e)
 	return 0;
 }
 
+/*
+ * Does a modern server speak the legacy era, too? Only initialize tells. One
+ * that keeps no sessions there has nothing for legacy clients that they lack
+ * in the modern era. The session stays, for all that need none of their own; a
+ * stdio server is not started again only to see whether it still is so.
+ */
+static bool
+is_dual(struct probe *p)
+{
+	struct upstream_target plain = *p->target;
+	struct json_value result;
+	struct sess_info s;
+	struct err e;
+
+	plain.wants_legacy = true;
+	if (p->deadline_ms > clock_mono_ms() + DUAL_MS)
+		p->deadline_ms = clock_mono_ms() + DUAL_MS;
+	if (upstream_open(p->pool, &plain, 0, false, p->deadline_ms, &s, NULL,
+	    &e) < 0 || s.era != ERA_LEGACY)
+		return false;
+	if (plain.transport == TRANSPORT_STDIO)
+		return true;
+	p->at = &plain;
+	return ask(p, "ping", &result, &e) >= 0 &&
+	    p->session.era == ERA_LEGACY && p->session.id[0] != '\0';
+}
+
 static int
 full_probe(struct probe *p, struct err *e)
 {
@@ -283,11 +315,13 @@ full_probe(struct probe *p, struct err *e)
 		return fail(p, e);
 	}
 	put(p, PROBE_RESULT, init.raw);
-	p->is_listing = true;
+	p->at = &p->wide;
 	p->is_modern = s.era == ERA_MODERN;
 	if (read_lists(p, init, e) < 0)
 		return fail(p, e);
 	buf_free(&result);
+	if (p->is_modern && is_dual(p))
+		put(p, PROBE_DUAL, SPAN_LIT(""));
 	put(p, PROBE_DONE, SPAN_LIT(""));
 	return 0;
 }
@@ -320,11 +354,12 @@ probe_run(struct shm *shm, const char *stdio_socket,
 	/* Servers hide tools from clients that lack what these need. What is
 	 * listed is what some client may use; each call declares its own. */
 	p.wide = *t;
-	p.wide.client_session = PROBE_SESSION;
+	p.wide.client_session = UPSTREAM_PROBE;
 	p.wide.client_caps = SESSION_CAP_SAMPLING | SESSION_CAP_ELICITATION |
 	    SESSION_CAP_ELICITATION_URL | SESSION_CAP_ROOTS;
 	p.wide.client_caps_json = "{\"sampling\":{},\"elicitation\":{"
 	    "\"form\":{},\"url\":{}},\"roots\":{\"listChanged\":true}}";
+	p.at = t;
 	p.fd = fd;
 	p.deadline_ms = clock_mono_ms() + t->timeout_ms;
 	/* unique beside those of other probes: they share the poller's slot */

@@ -11,10 +11,8 @@
 #include "base/buf.h"
 #include "upstream/upstream.h"
 
-#define PROBE_SESSION	1	/* the client session that lists are read with */
-
 enum probe_part { PROBE_OPENED = 1, PROBE_RESULT, PROBE_TOOL, PROBE_RESOURCE,
-	PROBE_TEMPLATE, PROBE_PROMPT, PROBE_DONE, PROBE_FAILED };
+	PROBE_TEMPLATE, PROBE_PROMPT, PROBE_DUAL, PROBE_DONE, PROBE_FAILED };
 
 struct probe_head {			/* then size bytes */
 	uint32_t	part;

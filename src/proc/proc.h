@@ -24,6 +24,8 @@ struct proc {
 	char		 stdio_path[CONF_TEXT];
 	char		 conf_path[4096];	/* PATH_MAX */
 	struct conf	 conf;		/* as of the start */
+	bool		 seed;		/* the next loader: YAML into the
+					 * database, too */
 };
 
 #define PROC_WORD_RELOAD 'R'	/* poller: the database says policy changed */
@@ -49,9 +51,10 @@ struct loader_report {
  * 0, or -1 with findings printed to out, and in *exit_status (may be NULL) of
  * which kind: EX_NOPERM, EX_PROTOCOL (tables of a newer omni2), EX_CONFIG. A
  * database that is away is a warning.
- * YAML: files only; CHECK: the database is read too; FULL: and seeded. */
+ * YAML: files only; READ: the database is read too; SEED: what the files say
+ * is written into it before. */
 struct model;
-enum loader_depth { LOADER_YAML, LOADER_CHECK, LOADER_FULL };
+enum loader_depth { LOADER_YAML, LOADER_READ, LOADER_SEED };
 int	loader_read(const char *path, struct conf *, struct model *,
 	    struct buf *out, enum loader_depth, int *exit_status);
 

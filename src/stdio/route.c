@@ -351,6 +351,10 @@ notification(struct stdiod *sd, struct process *p, const struct mux_message *m)
 		subscribe_updated(sd, p, m);
 		return;
 	}
+	if (span_is(m->method, "notifications/tasks")) {
+		subscribe_task(sd, p, m);
+		return;
+	}
 	if (c == NULL && !m->has_call && p->n_pending > 0 &&
 	    (p->n_pending == 1 || p->client_session != 0) &&
 	    !span_is(m->method, "notifications/progress") &&

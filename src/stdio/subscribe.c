@@ -1,6 +1,6 @@
 /*
- * subscribe -- resources of stdio servers that clients watch: keeping the
- * servers informed and passing on what they announce.
+ * subscribe -- resources and tasks of stdio servers that clients watch:
+ * keeping the servers informed and passing on what they announce.
  *
  * stdiod only. A legacy server is told by the worker that serves the client;
  * a process that was started anew is told here what is watched already. A
@@ -66,6 +66,32 @@ subscribe_updated(struct stdiod *sd, struct process *p,
 		    "are left out", p->name);
 }
 
+void
+subscribe_task(struct stdiod *sd, struct process *p,
+    const struct mux_message *m)
+{
+	static struct log_limit ll = { .interval_ms = 10000 };
+	static const char *const params[] = { "params" };
+	static const char *const task[] = { "taskId" };
+	struct lane_event ev = { .server_id = p->server_id, .kind = LANE_TASK };
+	struct json_value v;
+	char id[SHM_SUB_TEXT];
+	long n;
+
+	if (sd->event_fd < 0 || p->listen_id == 0 ||
+	    json_object(m->text, params, &v, 1) != JSON_OK ||
+	    v.type != JSON_OBJECT ||
+	    json_object(v.raw, task, &v, 1) != JSON_OK ||
+	    (n = json_string_decode(v, id, sizeof(id))) <= 0 ||
+	    !shm_subs_others(sd->shm, 0, -p->server_id,
+	    shm_sub_hash(span_make(id, (size_t)n)), clock_wall_us() / 1000000))
+		return;
+	if ((!may_send(sd) || lane_send(sd->event_fd, &ev, m->text) < 0) &&
+	    log_limit_ok(&ll))
+		log_warn("server \"%s\": too much news of tasks; some is left "
+		    "out", p->name);
+}
+
 /* ---- what they are told -------------------------------------------------------- */
 
 struct telling {
@@ -73,7 +99,7 @@ struct telling {
 	struct process	*p;
 	struct buf	 b;
 	uint64_t	 hash;		/* of the union, in any order */
-	bool		 any;
+	bool		 any, any_task;
 };
 
 bool
@@ -112,8 +138,22 @@ add_uri(void *arg, const struct shm_sub *s)
 }
 
 static void
+add_task(void *arg, const struct shm_sub *s)
+{
+	struct telling *t = arg;
+
+	if (s->kind != SUB_STREAM_TASK)
+		return;
+	t->hash += hash_mix(~s->hash);
+	buf_add_str(&t->b, t->any_task ? "," : ",\"taskIds\":[");
+	json_quote(&t->b, span_str(s->text + s->own));
+	t->any_task = true;
+}
+
+static void
 listen_modern(struct telling *t)
 {
+	int64_t now = clock_wall_us() / 1000000;
 	struct process *p = t->p;
 	uint64_t id = slot_next_call(t->sd->shm);
 	struct buf old;
@@ -122,12 +162,14 @@ listen_modern(struct telling *t)
 	    "\"subscriptions/listen\",\"params\":{\"_meta\":{\"" META
 	    "protocolVersion\":\"%s\",\"" META "clientInfo\":{\"name\":"
 	    "\"omni2\",\"version\":\"" PACKAGE_VERSION "\"},\"" META
-	    "clientCapabilities\":{}},\"notifications\":{\"toolsListChanged\":"
+	    "clientCapabilities\":{\"extensions\":{\"" META "tasks\":{}}}},"
+	    "\"notifications\":{\"toolsListChanged\":"
 	    "true,\"promptsListChanged\":true,\"resourcesListChanged\":true",
 	    (unsigned long long)id, p->version);
-	shm_subs_each(t->sd->shm, 0, p->server_id, clock_wall_us() / 1000000,
-	    add_uri, t);
-	buf_add_str(&t->b, t->any ? "]}}}" : "}}}");
+	shm_subs_each(t->sd->shm, 0, p->server_id, now, add_uri, t);
+	buf_add_str(&t->b, t->any ? "]" : "");
+	shm_subs_each(t->sd->shm, 0, -p->server_id, now, add_task, t);
+	buf_add_str(&t->b, t->any_task ? "]}}}" : "}}}");
 	if (t->b.overflow || (p->listen_id != 0 && p->listen_hash == t->hash))
 		return;
 	if (p->listen_id != 0) {
@@ -176,7 +218,7 @@ note_any(void *arg, const struct shm_sub *s)
 {
 	bool *any = arg;
 
-	*any |= s->kind != SUB_STANDALONE;
+	*any |= s->kind != SUB_STANDALONE && s->kind != SUB_TASK;
 }
 
 bool
@@ -185,6 +227,8 @@ subscribe_is_watched(const struct stdiod *sd, int64_t server_id)
 	bool any = false;
 
 	shm_subs_each(sd->shm, 0, server_id, clock_wall_us() / 1000000,
+	    note_any, &any);
+	shm_subs_each(sd->shm, 0, -server_id, clock_wall_us() / 1000000,
 	    note_any, &any);
 	return any;
 }

@@ -1,6 +1,6 @@
 /*
- * subscribe -- resources of stdio servers that clients watch. stdiod only;
- * see subscribe.c.
+ * subscribe -- resources and tasks of stdio servers that clients watch. stdiod
+ * only; see subscribe.c.
  */
 #ifndef OMNI2_STDIO_SUBSCRIBE_H
 #define OMNI2_STDIO_SUBSCRIBE_H
@@ -9,6 +9,9 @@
 
 /* A resource of the server was updated. */
 void	subscribe_updated(struct stdiod *, struct process *,
+	    const struct mux_message *);
+/* A task changed: a notifications/tasks. */
+void	subscribe_task(struct stdiod *, struct process *,
 	    const struct mux_message *);
 /* The process is ready: it learns what is watched. */
 void	subscribe_ready(struct stdiod *, struct process *);

@@ -190,8 +190,11 @@ apply_locked(struct db *db, const struct migration *m, const char *sql,
 	if (changed)
 		return err_set(e, ERR_CONFLICT, "migration %s was changed "
 		    "after it had been applied", m->file);
-	if (!there && db_script(db, e, sql) < 0)
+	if (!there && db_script(db, e, sql) < 0) {
+		if (db_is_ok(db))	/* it answers: another try is vain */
+			e->code = ERR_INTERNAL;
 		return err_wrap(e, "%s", m->file);
+	}
 	snprintf(v, sizeof(v), "%d", m->version);
 	if (db_exec(db, e, "INSERT INTO omni2.schema_migrations "
 	    "(version, name, checksum) VALUES ($1, $2, $3) "

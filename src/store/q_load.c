@@ -273,6 +273,7 @@ store_load(struct db *db, struct model *m, struct err *e)
 	    "REPEATABLE READ READ ONLY", (char *)NULL) == 0) &&
 	    store_schema_check(db, e) == 0 &&
 	    store_policy_version(db, &m->db_version, e) == 0 &&
+	    store_fill_ids(db, m, e) == 0 &&
 	    load_servers(db, m, e) == 0 && load_roles(db, m, e) == 0 &&
 	    load_users(db, m, e) == 0 && load_keys(db, m, e) == 0)
 		rv = load_revoked(db, m, e);

@@ -439,8 +439,8 @@ seed_rows(struct db *db, const struct model *m, struct err *e)
 	return rv;
 }
 
-static int
-fill_ids(struct db *db, struct model *m, struct err *e)
+int
+store_fill_ids(struct db *db, struct model *m, struct err *e)
 {
 	struct db_result *r;
 	int i;
@@ -489,6 +489,6 @@ store_seed(struct db *db, struct model *m, struct err *e)
 	    db_exec(db, e, "SELECT pg_advisory_xact_lock(7086421930113)",
 	    (char *)NULL) == 0 &&
 	    seed_orgs(db, m, e) == 0 && seed_rows(db, m, e) == 0)
-		rv = fill_ids(db, m, e);
+		rv = store_fill_ids(db, m, e);
 	return store_tx_end(db, &tx, rv, e);
 }

@@ -36,7 +36,8 @@ int	store_migrate_status(struct db *, const char *dir,
  * and removes rows of that source that are gone; then ids are filled in. One
  * transaction. YAML wins over a database row of the same name. */
 int	store_seed(struct db *, struct model *, struct err *);
-/* Adds the rows that are only in the database. Sets db_loaded, db_version. */
+/* Fills in the ids of rows of source 'yaml' and adds those that are only in
+ * the database. Sets db_loaded, db_version. */
 int	store_load(struct db *, struct model *, struct err *);
 /* Counts the policy version up and NOTIFYs channel omni2_policy. */
 int	store_policy_changed(struct db *, struct err *);

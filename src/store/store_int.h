@@ -37,6 +37,9 @@ extern const char store_servers_upsert[];
 extern const char store_roles_upsert[];
 extern const char store_users_upsert[];
 
+/* The ids of rows of source 'yaml' into the model's entries of these names. */
+int	store_fill_ids(struct db *, struct model *, struct err *);
+
 /* Writes one row of source 'db': refuses if the row is the file's, or is
  * there and only_new. find: the SELECT of its source by $1 org, $2 name. */
 #define STORE_ROW_MAX	(4u << 20)

@@ -288,6 +288,7 @@ upstream_target_copy(struct upstream_target *t, struct arena *mem,
 	t->client_session = 0;
 	t->client_caps = 0;
 	t->client_caps_json = NULL;
+	t->wants_legacy = false;
 }
 
 int

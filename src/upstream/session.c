@@ -12,6 +12,7 @@
 #include "upstream/upstream_int.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #define NAP_MS		2
 #define EVICT_MS	60000	/* a session unused for less is not given up */
@@ -122,6 +123,15 @@ open_shared(struct opening *o, uint64_t stale, bool force,
 
 /* ---- those of single clients ---- */
 
+/* 0: of none, so the shared one. */
+static uint64_t
+client_of(const struct upstream_target *t)
+{
+	if (t->client_caps != 0)
+		return t->client_session;
+	return t->wants_legacy ? UPSTREAM_PLAIN : 0;
+}
+
 static int
 client_claimed(struct opening *o, uint32_t place, struct sess_info *out,
     struct buf *result, struct err *e)
@@ -178,7 +188,7 @@ open_client(struct opening *o, uint64_t stale, struct sess_info *out,
 	uint32_t place = SHM_SESS_NONE;
 	int rv;
 
-	o->client = o->target->client_session;
+	o->client = client_of(o->target);
 	for (;;) {
 		if ((rv = client_look(o, stale, out, &place, e)) == 2)
 			return client_claimed(o, place, out, result, e);
@@ -194,18 +204,30 @@ open_client(struct opening *o, uint64_t stale, struct sess_info *out,
 
 /* ---- which ---- */
 
-static uint64_t
-client_of(const struct upstream_target *t)
-{
-	return t->client_caps == 0 ? 0 : t->client_session;
-}
-
 /* Would a session of one client differ from the shared one? */
 static bool
-is_stateful(const struct upstream_entry *x, const struct sess_info *shared)
+is_different(const struct opening *o, const struct sess_info *shared)
 {
-	return shared->era == ERA_LEGACY &&
-	    (x->via == VIA_STDIO || shared->id[0] != '\0');
+	if (shared->era == ERA_MODERN)
+		return o->target->wants_legacy;
+	return shared->era == ERA_LEGACY && o->target->client_caps != 0 &&
+	    (o->entry->via == VIA_STDIO || shared->id[0] != '\0');
+}
+
+/* That of the client. Without it a modern server is still there for all, and
+ * nothing has happened yet. */
+static int
+open_different(struct opening *o, const struct sess_info *shared,
+    uint64_t stale, struct sess_info *out, struct buf *result, struct err *e)
+{
+	if (open_client(o, stale, out, result, e) == 0)
+		return 0;
+	if (shared->era != ERA_MODERN || e->code == ERR_CANCELLED ||
+	    e->code == ERR_TIMEOUT)
+		return -1;
+	log_debug("%s", e->text);
+	*out = *shared;
+	return 0;
 }
 
 /* The connection is the session: of this process alone. */
@@ -266,8 +288,8 @@ open_via_shm(struct opening *o, uint64_t stale, bool force,
 	there = shm_sess_get(o->pool->shm, t->health, t->server_id, &now);
 	if (there)
 		set_detected(o->entry, now.flags & SESS_SSE);
-	if (there && wants_own && is_stateful(o->entry, &now))
-		return open_client(o, stale, out, result, e);
+	if (there && wants_own && is_different(o, &now))
+		return open_different(o, &now, stale, out, result, e);
 	/* The number of a link says nothing about the shared session. */
 	if (open_shared(o, entry_is_link(o->entry) ? 0 : stale, force, out,
 	    result, e) < 0)
@@ -277,9 +299,10 @@ open_via_shm(struct opening *o, uint64_t stale, bool force,
 		now = *out;
 		return open_detected(o, &now, stale, out, result, e);
 	}
-	if (wants_own && is_stateful(o->entry, out))
-		return open_client(o, 0, out, NULL, e);
-	return 0;
+	if (!wants_own || !is_different(o, out))
+		return 0;
+	now = *out;
+	return open_different(o, &now, 0, out, NULL, e);
 }
 
 static int

@@ -4,8 +4,9 @@
  *
  * Workers, poller, tools. Servers are hostile: an answer counts only if it is
  * well-formed, is the response to our id, and is the only one. Nothing is
- * handed on before that is known. The sink never closes a connection; its
- * caller does when the sink fails and did not say refused.
+ * handed on before that is known, but pieces of large results (sink_flow.c).
+ * The sink never closes a connection; its caller does when the sink fails and
+ * did not say refused.
  */
 #include "upstream/upstream_int.h"
 

@@ -258,6 +258,8 @@ sink_flow_end(struct sink *s, struct err *e)
 {
 	if (s->flow < FLOW_RESULT)
 		return 0;
+	if (s->answered)
+		return 1;		/* the event has ended before */
 	if (s->flow != FLOW_DONE)
 		return err_set(e, ERR_UPSTREAM, "answer cut short");
 	if (sink_envelope(s, e) < 0)

@@ -23,6 +23,13 @@
 
 struct upstream_pool;		/* this process's connections */
 
+/* Client sessions that are of no single client (those are random numbers). */
+enum upstream_client {
+	UPSTREAM_PROBE = 1,	/* lists are read with it */
+	UPSTREAM_PLAIN		/* of a server of both eras: that of all legacy
+				 * clients without capabilities */
+};
+
 /* Which server: a copy of what a call needs, in the caller's arena. */
 struct upstream_target {
 	int64_t		server_id;
@@ -37,6 +44,8 @@ struct upstream_target {
 	uint64_t	client_session;	/* 0: the one that all share */
 	uint32_t	client_caps;	/* enum session_cap bits; 0: none */
 	const char	*client_caps_json;	/* what we declare; NULL: {} */
+	bool		wants_legacy;	/* the client is of the legacy era, and
+					 * the server said to speak that, too */
 };
 
 /* A message from the server other than the awaited response: a notification
@@ -139,7 +148,9 @@ int	upstream_post(struct upstream_pool *, const struct upstream_target *,
  * It is the shared one, unless the target names a client session and its caps
  * and the server keeps state (it gave a session id, or speaks stdio, HTTP+SSE
  * or WebSocket in the legacy era): then it belongs to that client session and
- * client_caps_json was declared. sess_info.client_session says which.
+ * client_caps_json was declared. sess_info.client_session says which. With
+ * wants_legacy it is never the shared one of a modern server, unless no other
+ * can be had.
  * stale: 0, or sess_info.opened of a session that proved gone.
  * If result is not NULL it gets the raw initialize/discover result (only when
  * opened now, or force is set; force always means the shared session).

@@ -162,6 +162,10 @@ def test_code_8_other_tables(env, _it):
     for args in (("user", "list"), ("server", "list")):
         done = code(g, 8, *args)
         check("omni2ctl db migrate" in done.stderr, done.stderr)
+    # what it would make is there: said, and not that it should be tried
+    done = code(g, 1, "db", "migrate")
+    check("0003_" in done.stderr and "already exists" in done.stderr,
+          done.stderr)
     done = code(g, 1, "doctor")
     check("FAIL  tables" in done.stdout, done.stdout)
     env.pg.query("INSERT INTO omni2.schema_migrations SELECT * FROM kept "

@@ -9,6 +9,7 @@ from load import Load, compare
 from servers import http_server
 
 LIMIT_S = 240
+QUIET_S = 1.0           # how long nothing must come
 
 
 def make(env, start=True, **more):
@@ -132,3 +133,64 @@ def test_revocation_in_the_database(env):
     env.pg.query(f"UPDATE omni2.api_keys SET revoked_at = now() "
                  f"WHERE id = {number}", g.database)
     wait_for(lambda: c.call("perf__echo").status == 401, 5, "revoked")
+
+
+def reloads(*gateways):
+    return [g.metric("omni2_reloads_total") for g in gateways]
+
+
+def quiet_count(seconds, *gateways):
+    """The counts of reloads when nobody has reloaded for QUIET_S."""
+    last = [reloads(*gateways), time.monotonic()]
+
+    def is_quiet():
+        now = reloads(*gateways)
+        if now != last[0]:
+            last[:] = [now, time.monotonic()]
+        return time.monotonic() - last[1] > QUIET_S
+
+    wait_for(is_quiet, seconds, "an end of the reloads", every=0.05)
+    return last[0]
+
+
+def test_two_nodes_with_different_files(env):
+    """Each writes its file into the database when it is told to load it, and
+    neither because the other one did: that would never end."""
+    a = make(env)
+    b = env.gateway({"mcps": [http_server("other", a.up.url)],
+                     "database": {"url": env.pg.url(a.database)}},
+                    database=False)
+    quiet_count(15, a, b)
+    a.reload()
+    before = quiet_count(15, a, b)
+    # what is changed in the database itself still reaches both
+    a.user("eve@example.com", "power_user", "--allow-all", "--limit", "0")
+    b.keys.update(a.keys)
+    wait_for(lambda: "perf__echo" in a.client("eve@example.com")
+             .initialize().names(), 5, "the first one's server")
+    wait_for(lambda: "other__echo" in b.client("eve@example.com")
+             .initialize().names(), 5, "the second one's server")
+    after = quiet_count(15, a, b)
+    check(all(n - was <= 4 for n, was in zip(after, before)),
+          f"reloads: {before}, then {after}")
+    # the one that is told to load writes again
+    b.ctl("reload")
+    wait_for(lambda: env.pg.query(
+        "SELECT name FROM omni2.mcp_servers WHERE source = 'yaml'",
+        a.database) == [["other"]], 5, "what the second one wrote")
+    quiet_count(15, a, b)
+    check(a.client("eve@example.com").initialize().call("perf__echo").is_ok,
+          "the first one keeps what its file says")
+
+
+def test_file_is_written_when_the_database_comes(env):
+    """Started while the database is away: its file is written afterwards."""
+    g = make(env, start=False)
+    env.pg.stop("immediate")
+    g.start(ready=False)
+    wait_for(lambda: g.health("/health/live") == 200, 10, "live")
+    env.pg.start()
+    wait_for(lambda: g.health("/health/ready") == 200, 8, "ready")
+    same(env.pg.query("SELECT name FROM omni2.mcp_servers "
+                      "WHERE source = 'yaml'", g.database), [["perf"]],
+         "servers of the file in the database")

@@ -59,9 +59,10 @@ version(void)
 static void
 bad_connections(void **state)
 {
-	static const char *const bad[] = { "host=/nonexistent user=x "
-	    "password=hunter2", "postgres://u:hunter2@[", "hunter2",
-	    "host=/nonexistent bogus=hunter2" };
+	static const char *const bad[] = {
+		"host=/nonexistent user=x password=hunter2",
+		"postgres://u:hunter2@[", "hunter2",
+		"host=/nonexistent bogus=hunter2" };
 	struct db *other;
 	size_t i;
 
@@ -416,7 +417,7 @@ yaml_model(struct model *m)
 static void
 seeding(void **state)
 {
-	struct model m;
+	struct model m, other;
 	int64_t v;
 
 	(void)state;
@@ -429,6 +430,15 @@ seeding(void **state)
 	assert_true(m.user[0].id > 0 && m.user[1].id > 0);
 	assert_true(model_find_role(&m, "default", "dba")->id > 0);
 	assert_int_equal(number("SELECT count(*) FROM omni2.roles"), 1);
+	/* Who only reads has the same ids. */
+	model_init(&other);
+	model_add_server(&other, "alpha");
+	model_add_server(&other, "elsewhere");
+	assert_int_equal(store_load(db, &other, &e), 0);
+	assert_int_equal(other.server[0].id, m.server[0].id);
+	assert_int_equal(other.server[1].id, 0);
+	assert_int_equal(version(), v + 1);
+	model_free(&other);
 	/* No secret of the file is in the database. */
 	assert_int_equal(number("SELECT count(*) FROM omni2.mcp_servers t "
 	    "WHERE t::text LIKE '%sekret%'"), 0);

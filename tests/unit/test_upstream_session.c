@@ -432,6 +432,77 @@ test_single_flight(void **state)
 	shm_destroy(&shm);
 }
 
+/* A modern server with sessions for legacy clients; then without. */
+static void
+test_dual(void **state)
+{
+	static struct world w;
+	static struct shm shm;
+	struct script s = legacy;
+
+	s.discover = JSON("200 OK") GOOD DISCOVERED "}";
+	make_shm(&shm);
+	world_start(&w, &s, &shm);
+	w.t.health = 3;
+	w.t.wants_legacy = true;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.era, ERA_LEGACY);
+	assert_int_equal(w.info.client_session, UPSTREAM_PLAIN);
+	assert_string_equal(w.info.id, "s-1");
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.script.initializes, 1);
+
+	w.t.client_session = 77;
+	w.t.client_caps = 1;
+	w.t.client_caps_json = "{\"roots\":{}}";
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.client_session, 77);
+	assert_int_equal(w.script.initializes, 2);
+	assert_non_null(strstr(w.f.request[(w.f.n - 2) % FAKE_REQUESTS],
+	    "\"capabilities\":{\"roots\":{}}"));
+
+	/* discovery and modern clients */
+	assert_int_equal(open_it(&w, 0, true), 0);
+	assert_int_equal(w.info.era, ERA_MODERN);
+	w.t.wants_legacy = false;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.era, ERA_MODERN);
+	assert_int_equal(w.info.client_session, 0);
+	assert_int_equal(w.script.initializes, 2);
+
+	w.script.initialize = UNKNOWN;
+	w.t.wants_legacy = true;
+	w.t.client_session = 78;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.era, ERA_MODERN);
+	assert_int_equal(w.script.initializes, 3);
+	world_stop(&w);
+	shm_destroy(&shm);
+}
+
+/* A legacy server, whatever was said of it: one session for all who cannot
+ * be asked. */
+static void
+test_shared_legacy(void **state)
+{
+	static struct world w;
+	static struct shm shm;
+
+	make_shm(&shm);
+	world_start(&w, &legacy, &shm);
+	w.t.health = 3;
+	w.t.wants_legacy = true;
+	w.t.client_session = 77;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.client_session, 0);
+	w.t.client_caps = 1;
+	w.t.client_caps_json = "{}";
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.client_session, 77);
+	world_stop(&w);
+	shm_destroy(&shm);
+}
+
 static void
 test_claimer_dies(void **state)
 {
@@ -559,6 +630,8 @@ main(void)
 		cmocka_unit_test(test_initialize_fails),
 		cmocka_unit_test(test_session_is_opened_again),
 		cmocka_unit_test(test_single_flight),
+		cmocka_unit_test(test_dual),
+		cmocka_unit_test(test_shared_legacy),
 		cmocka_unit_test(test_claimer_dies),
 		cmocka_unit_test(test_messages),
 		cmocka_unit_test(test_target_copy),

@@ -1,5 +1,5 @@
 """FastMCP with what a tool can do in the middle of a call:
-fastmcp_matrix.py PORT"""
+fastmcp_matrix.py PORT|stdio"""
 import asyncio
 import sys
 
@@ -59,10 +59,32 @@ async def sample(ctx: Context):
     return ctx.input_responses["it"].content.text
 
 
+@mcp.tool
+async def elicit(ctx: Context) -> str:
+    """As most write it: for the legacy era only."""
+    answer = await ctx.elicit("who?", response_type=str)
+    return f"{answer.action} {getattr(answer, 'data', '')}"
+
+
+@mcp.tool
+async def complete(ctx: Context) -> str:
+    """Likewise."""
+    answer = await ctx.session.create_message(QUESTION, max_tokens=10)
+    return answer.content.text
+
+
+@mcp.tool
+def era(ctx: Context) -> str:
+    return "modern" if is_modern(ctx) else f"legacy {ctx.session_id}"
+
+
 @mcp.resource("doc://a")
 def doc() -> str:
     return "a"
 
 
-mcp.run(transport="http", host="127.0.0.1", port=int(sys.argv[1]),
-        show_banner=False)
+if sys.argv[1] == "stdio":
+    mcp.run(transport="stdio", show_banner=False)
+else:
+    mcp.run(transport="http", host="127.0.0.1", port=int(sys.argv[1]),
+            show_banner=False)
