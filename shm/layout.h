@@ -35,7 +35,7 @@ enum shm_counter {
 enum shm_snap { SNAP_CONF, SNAP_POLICY, SNAP_CATALOG, SNAP_COUNT };
 
 struct shm_sizes {			/* chosen at start */
-	uint32_t	slots;		/* 8 + workers at most */
+	uint32_t	slots;		/* 10 + workers at most */
 	uint32_t	perm_entries;	/* power of two */
 	uint32_t	rate_principals;
 	uint32_t	connections;

@@ -99,24 +99,39 @@ make_dir(const char *path, mode_t mode, const struct passwd *pw)
 		die_file(path);
 }
 
-static void
-open_listeners(void)
+/* Returns how many were opened into fds. */
+static int
+open_addresses(const char *key, const struct conf_list *list, int *fds)
 {
 	struct sock_addr a;
 	struct err e;
 	uint32_t i;
 
-	proc.n_listen = notify_listen_fds(proc.listen_fd, LISTEN_MAX);
-	if (proc.n_listen > 0)
-		return;			/* systemd has them for us */
-	for (i = 0; i < proc.conf.listen.n; i++) {
-		if (sock_addr_parse(&a, proc.conf.listen.item[i], &e) < 0)
-			notify_die(EX_CONFIG, "server.listen: %s", e.text);
-		proc.listen_fd[i] = sock_listen(&a, 1024, &e);
-		if (proc.listen_fd[i] < 0)	/* the setting may be right */
-			notify_die(EX_OSERR, "server.listen: %s", e.text);
-		proc.n_listen++;
+	for (i = 0; i < list->n; i++) {
+		if (sock_addr_parse(&a, list->item[i], &e) < 0)
+			notify_die(EX_CONFIG, "%s: %s", key, e.text);
+		fds[i] = sock_listen(&a, 1024, &e);
+		if (fds[i] < 0)		/* the setting may be right */
+			notify_die(EX_OSERR, "%s: %s", key, e.text);
 	}
+	return (int)list->n;
+}
+
+/* What systemd has for us; of a kind that it has not, what the settings say. */
+static void
+open_listeners(void)
+{
+	notify_listen_fds(proc.listen_fd, &proc.n_listen, proc.tls_fd,
+	    &proc.n_tls, LISTEN_MAX);
+	if (proc.n_tls > 0 && proc.conf.tls_certificate[0] == '\0')
+		notify_die(EX_CONFIG, "server.tls.certificate: is missing, and "
+		    "a socket named \"tls\" needs it");
+	if (proc.n_listen == 0)
+		proc.n_listen = open_addresses("server.listen",
+		    &proc.conf.listen, proc.listen_fd);
+	if (proc.n_tls == 0)
+		proc.n_tls = open_addresses("server.tls.listen",
+		    &proc.conf.tls_listen, proc.tls_fd);
 }
 
 static void

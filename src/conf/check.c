@@ -176,6 +176,13 @@ check_directory(const char *v, char *why, size_t size)
 	return 0;
 }
 
+/* or none */
+static int
+check_file(const char *v, char *why, size_t size)
+{
+	return v[0] == '\0' ? 0 : check_directory(v, why, size);
+}
+
 static int
 check_program(const char *v, char *why, size_t size)
 {
@@ -233,6 +240,9 @@ static const struct {
 	check_fn	*fn;
 } checks[] = {
 	{ "server.listen",		check_listen },
+	{ "server.tls.listen",		check_listen },
+	{ "server.tls.certificate",	check_file },
+	{ "server.tls.key",		check_file },
 	{ "server.public_url",		check_public_url },
 	{ "server.allowed_hosts",	check_host },
 	{ "server.allowed_origins",	check_origin },

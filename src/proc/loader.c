@@ -27,6 +27,7 @@
 #include "shm/gen.h"
 #include "shm/slot.h"
 #include "store/store.h"
+#include "tls/context.h"
 
 /* Rows of the database into the model. -1 with err when it is away. */
 static int
@@ -42,6 +43,28 @@ merge_database(const struct conf *conf, struct model *m, bool seed,
 		rc = 0;
 	db_close(&db);
 	return rc;
+}
+
+/* Before they are used: one that is no good never replaces one that is. */
+static int
+check_tls(const char *path, const struct conf *conf, struct conf_report *r)
+{
+	char expires[16];
+	bool ended;
+	struct err e;
+	SSL_CTX *ctx = tls_context(conf, expires, &ended, &e);
+
+	if (ctx == NULL) {
+		conf_report_add(r, true, path, 0, 0, "%s", e.text);
+		if (e.code == ERR_DENIED)
+			conf_report_denied(r);
+		return -1;
+	}
+	SSL_CTX_free(ctx);
+	if (ended)
+		conf_report_add(r, false, path, 0, 0, "server.tls.certificate: "
+		    "%s has ended on %s", conf->tls_certificate, expires);
+	return 0;
 }
 
 int
@@ -60,6 +83,8 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 		conf_report_add(&report, is_newer, path, 0, 0, "%s", e.text);
 		rc = is_newer ? -1 : 0;
 	}
+	if (rc == 0 && conf->tls_listen.n > 0)
+		rc = check_tls(path, conf, &report);
 	/* names may live in the database: checked when both are in */
 	if (rc == 0 && conf->database_url[0] != '\0' && m->db_loaded) {
 		model_add_seed_roles(m);

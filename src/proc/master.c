@@ -88,12 +88,16 @@ begin_stop(struct master *m)
 	for (i = 0; i < m->proc->n_listen; i++)
 		close(m->proc->listen_fd[i]);
 	m->proc->n_listen = 0;
+	for (i = 0; i < m->proc->n_tls; i++)
+		close(m->proc->tls_fd[i]);
+	m->proc->n_tls = 0;
+	master_signal(m, KIND_TLSD, SIGTERM);
 	master_signal(m, KIND_KEEPER, SIGTERM);
 	master_signal(m, KIND_LOADER, SIGKILL);
 }
 
 /*
- * Order of the end: keeper and workers (calls in flight finish), then poller
+ * Order of the end: keeper and workers (calls in flight finish), tlsd, poller
  * and stdiod, the auditor last, because the others still write records.
  * Signals are repeated: one that arrives just before a wait is lost.
  */
@@ -115,6 +119,12 @@ tend_stop(struct master *m)
 		master_signal(m, KIND_KEEPER, sig);
 		master_signal(m, KIND_WORKER, sig);
 		master_signal(m, KIND_CONTROL, sig);
+		return false;
+	}
+	/* what they have been told is on its way to the clients */
+	if (master_count(m, KIND_TLSD) > 0) {
+		overdue |= clock_mono_ms() >= m->kill_ms;
+		master_signal(m, KIND_TLSD, overdue ? SIGKILL : SIGTERM);
 		return false;
 	}
 	overdue = clock_mono_ms() >= m->kill_ms + 10000;

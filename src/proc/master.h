@@ -89,6 +89,7 @@ void	notify_die(int exit_status, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3), noreturn));
 void	notify_die_sys(const char *what)	/* EX_OSERR, by errno */
 	    __attribute__((noreturn));
-int	notify_listen_fds(int *fds, int max);	/* socket activation */
+/* Socket activation: those whose name is "tls", and the others. */
+void	notify_listen_fds(int *plain, int *n_plain, int *tls, int *n_tls, int max);
 
 #endif

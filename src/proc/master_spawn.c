@@ -25,6 +25,7 @@
 #include "shm/gen.h"
 #include "shm/slot.h"
 #include "stdio/stdiod.h"
+#include "tls/tlsd.h"
 
 #define QUICK_MS	1000	/* a life shorter than this is a failed start */
 #define GROW_MAX	128	/* workers started at once */
@@ -93,6 +94,9 @@ child_main(struct proc *p, enum shm_kind kind, uint32_t slot)
 		return worker_main(p, slot, LANE_CONTROL);
 	case KIND_WORKER:
 		return worker_main(p, slot, LANE_WORK);
+	case KIND_TLSD:
+		return tlsd_main(&p->shm, slot, p->tls_fd, p->n_tls,
+		    p->lanes.back[1]);
 	case KIND_MASTER:
 	case KIND_COUNT:
 		break;
@@ -125,6 +129,9 @@ close_others(struct proc *p, enum shm_kind kind)
 	if (kind != KIND_KEEPER)
 		for (i = 0; i < p->n_listen; i++)
 			close(p->listen_fd[i]);
+	if (kind != KIND_TLSD)
+		for (i = 0; i < p->n_tls; i++)
+			close(p->tls_fd[i]);
 	if (kind != KIND_AUDITOR)
 		close(p->audit_pipe[0]);
 	/* Its end must come when the last who writes records is gone. */
@@ -562,11 +569,12 @@ master_tune(struct master *m)
 void
 master_keep_alive(struct master *m)
 {
-	static const struct {
+	const struct {
 		enum shm_kind kind;
 		unsigned n;
 	} want[] = { { KIND_AUDITOR, 1 }, { KIND_STDIOD, 1 }, { KIND_POLLER, 1 },
-	    { KIND_CONTROL, 2 }, { KIND_KEEPER, 1 } };
+	    { KIND_CONTROL, 2 }, { KIND_KEEPER, 1 },
+	    { KIND_TLSD, m->proc->n_tls > 0 ? 2 : 0 } };
 	int64_t now = clock_mono_ms();
 	struct census c;
 	size_t i;

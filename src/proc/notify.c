@@ -113,21 +113,36 @@ notify_die_sys(const char *what)
 	notify_die(EX_OSERR, "%s: %s", what, strerror(errno));
 }
 
-int
-notify_listen_fds(int *fds, int max)
+/* The next of LISTEN_FDNAMES, "http:tls". */
+static bool
+is_tls(const char **names)
+{
+	size_t n = *names == NULL ? 0 : strcspn(*names, ":");
+	bool yes = span_is(span_make(*names, n), "tls");
+
+	if (*names != NULL)
+		*names += n + ((*names)[n] == ':');
+	return yes;
+}
+
+void
+notify_listen_fds(int *plain, int *n_plain, int *tls, int *n_tls, int max)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
 	uint64_t p, n;
-	int i, found = 0;
+	int i;
 
+	*n_plain = *n_tls = 0;
 	if (pid == NULL || count == NULL ||
 	    num_u64(span_str(pid), 1, INT32_MAX, &p) < 0 ||
 	    (pid_t)p != getpid() ||
 	    num_u64(span_str(count), 0, (uint64_t)max, &n) < 0)
-		return 0;
+		return;
 	for (i = 0; i < (int)n; i++) {
 		int type = 0;
 		socklen_t len = sizeof(type);
+		bool for_tls = is_tls(&names);
 
 		/* other descriptors of the store are not ours to accept on */
 		if (getsockopt(3 + i, SOL_SOCKET, SO_TYPE, &type, &len) < 0 ||
@@ -135,9 +150,12 @@ notify_listen_fds(int *fds, int max)
 			continue;
 		fdio_set_cloexec(3 + i, true);
 		fdio_set_nonblock(3 + i, true);
-		fds[found++] = 3 + i;
+		if (for_tls)
+			tls[(*n_tls)++] = 3 + i;
+		else
+			plain[(*n_plain)++] = 3 + i;
 	}
 	unsetenv("LISTEN_PID");
 	unsetenv("LISTEN_FDS");
-	return found;
+	unsetenv("LISTEN_FDNAMES");
 }

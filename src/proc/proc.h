@@ -17,6 +17,8 @@ struct proc {
 	int		 audit_pipe[2];	/* [0] auditor, [1] writers (non-blocking) */
 	int		 listen_fd[LISTEN_MAX];
 	int		 n_listen;
+	int		 tls_fd[LISTEN_MAX];
+	int		 n_tls;
 	int		 stdio_fd;	/* listener of stdiod */
 	int		 loader_pipe[2];	/* loader's report to the master */
 	int		 master_fd[2];	/* children's words to the master: one

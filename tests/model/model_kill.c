@@ -36,6 +36,7 @@
 #include "shm/slot.h"
 
 #define WORKERS		16
+#define OTHERS		10	/* slots before the first worker's */
 #define KILLS_MIN	500
 #define PROGRESS_MS	20000	/* a child without any for so long is stuck */
 #define SNAP_WORDS	1024
@@ -311,7 +312,7 @@ use_all(struct shm *shm, bool poller)
 		perm_use(shm);
 		rate_use(shm);
 		breaker_use(shm);
-		if (slot_request_get(shm, 8 + (uint32_t)(random_next() %
+		if (slot_request_get(shm, OTHERS + (uint32_t)(random_next() %
 		    WORKERS), &r))
 			request_check(&r);
 	}
@@ -412,15 +413,15 @@ reap(struct shm *shm, struct child *c, uint32_t slot)
 static unsigned
 kill_some(struct shm *shm, struct child *children, unsigned one_in)
 {
-	bool dead[8 + WORKERS] = { false };
+	bool dead[OTHERS + WORKERS] = { false };
 	unsigned kills = 0;
 
-	for (uint32_t i = 0; i < 8 + WORKERS; i++)
+	for (uint32_t i = 0; i < OTHERS + WORKERS; i++)
 		if (children[i].pid != 0 && random_next() % one_in == 0) {
 			kill(children[i].pid, SIGKILL);
 			dead[i] = true;
 		}
-	for (uint32_t i = 0; i < 8 + WORKERS; i++)
+	for (uint32_t i = 0; i < OTHERS + WORKERS; i++)
 		if (dead[i]) {
 			reap(shm, &children[i], i);
 			kills++;
@@ -510,7 +511,7 @@ check_free(struct shm *shm)
 		stuck += sess[i].word & 1;
 	for (int s = 0; s < SNAP_COUNT; s++)
 		stuck += shm_gen_free(shm, (enum shm_snap)s) < 0;
-	for (uint32_t i = 8; i < shm->sizes.slots; i++)
+	for (uint32_t i = OTHERS; i < shm->sizes.slots; i++)
 		stuck += slot_take(shm, KIND_WORKER) == UINT32_MAX;
 	/* After a window everybody may take his whole limit, no more. */
 	for (uint64_t who = 0; who < PRINCIPALS; who++) {
@@ -544,7 +545,7 @@ static void
 make_shared(struct shm *shm)
 {
 	static const struct shm_sizes sizes = {
-		.slots = 8 + WORKERS, .perm_entries = 64,
+		.slots = OTHERS + WORKERS, .perm_entries = 64,
 		.rate_principals = 512, .connections = 1,
 		.rate_window_ms = WINDOW_MS, .conf_size = 4096,
 		.policy_size = SNAP_WORDS * sizeof(uint64_t),
@@ -571,7 +572,7 @@ run(struct shm *shm, struct child *children, int seconds, unsigned *stuck)
 
 	while ((clock_mono_ms() < end_ms || kills < KILLS_MIN) &&
 	    *stuck == 0) {
-		for (uint32_t i = 8; i < 8 + WORKERS; i++)
+		for (uint32_t i = OTHERS; i < OTHERS + WORKERS; i++)
 			if (children[i].pid == 0)
 				spawn(shm, children, KIND_WORKER);
 		if (children[shm_kind_first(KIND_POLLER)].pid == 0)
@@ -636,7 +637,7 @@ int
 main(int argc, char **argv)
 {
 	bool threads = getenv("OMNI2_MODEL_THREADS") != NULL;
-	struct child children[8 + WORKERS];
+	struct child children[OTHERS + WORKERS];
 	unsigned kills = 0, stuck = 0;
 	struct shm shm;
 

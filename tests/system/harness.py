@@ -626,7 +626,8 @@ class Client:
 
     def __init__(self, port, key, path="/mcp", version="2025-11-25",
                  authorization=None, timeout=30, capabilities=None,
-                 retry=True):
+                 retry=True, tls=None):
+        self.tls = tls          # an ssl.SSLContext
         self.retry = retry      # a connection found closed is opened again
         self.port, self.path, self.version = port, path, version
         self.key, self.authorization = key, authorization
@@ -665,7 +666,10 @@ class Client:
         while True:
             if self.connection is None:
                 self.connection = http.client.HTTPConnection(
-                    "127.0.0.1", self.port, timeout=self.timeout)
+                    "127.0.0.1", self.port, timeout=self.timeout) \
+                    if self.tls is None else http.client.HTTPSConnection(
+                        "localhost", self.port, timeout=self.timeout,
+                        context=self.tls)
                 self.connection.connect()
                 self.connection.sock.setsockopt(
                     socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -26,7 +26,7 @@ test_take_by_kind(void **state)
 		assert_non_null(shm_kind_name(kind));
 	}
 	assert_int_equal(shm_kind_slots(&shm, KIND_WORKER),
-	    shm_test_sizes.slots - 8);
+	    shm_test_sizes.slots - shm_kind_first(KIND_WORKER));
 	slot_reap(&shm, 10, NULL);
 	assert_int_equal(slot_take(&shm, KIND_WORKER), 10);
 	assert_int_equal(shm_slot(&shm, 10)->spawn, 2);
