@@ -264,6 +264,7 @@ ctl_doctor(struct ctl *c)
 	doctor_configuration(&d);
 	if (d.has_conf) {
 		doctor_files(&d);
+		doctor_own_certificate(&d);
 		check_database(&d);
 		doctor_daemon(&d);
 		doctor_audit(&d);

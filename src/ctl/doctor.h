@@ -39,6 +39,9 @@ void	doctor_disk(struct doctor *);
 bool	doctor_certificate(struct doctor *, const char *check,
 	    const char *host, int fd);
 
+/* That of server.tls, as the daemon's user would read it. */
+void	doctor_own_certificate(struct doctor *);
+
 /* doctor_host.c */
 void	doctor_daemon(struct doctor *);	/* finds is_running, daemon_pid */
 void	doctor_audit(struct doctor *);

@@ -1,6 +1,7 @@
 /*
  * doctor_tls -- the certificate of an https server, looked at as the daemon's
- * calls will: the authorities of the system, or those of SSL_CERT_FILE.
+ * calls will: the authorities of the system, or those of SSL_CERT_FILE; and the
+ * daemon's own.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 
 #include "base/fdio.h"
 #include "ctl/doctor.h"
+#include "tls/context.h"
 
 #define DAYS_WARN	14
 
@@ -86,4 +88,31 @@ doctor_certificate(struct doctor *d, const char *check, const char *host,
 	SSL_CTX_free(ctx);
 	signal(SIGPIPE, SIG_DFL);
 	return said;
+}
+
+void
+doctor_own_certificate(struct doctor *d)
+{
+	static const char check[] = "certificate";
+	const struct conf *conf = &d->c->conf;
+	char expires[16];
+	struct err e;
+	SSL_CTX *ctx;
+	int days;
+
+	if (conf->tls_listen.n == 0 && conf->tls_certificate[0] == '\0')
+		return;
+	ctl_act_as(d->user, true);
+	ctx = tls_context(conf, expires, &days, &e);
+	ctl_act_as(d->user, false);
+	if (ctx == NULL)
+		doctor_say(d, FINDING_FAIL, check, e.text, NULL);
+	else if (days < DAYS_WARN)
+		doctor_say(d, days < 0 ? FINDING_FAIL : FINDING_WARN, check,
+		    ctl_text("%s %s on %s", conf->tls_certificate, days < 0 ?
+		    "has ended" : "ends", expires), "renew it");
+	else
+		doctor_say(d, FINDING_OK, check, ctl_text("%s is valid until %s",
+		    conf->tls_certificate, expires), NULL);
+	SSL_CTX_free(ctx);
 }

@@ -50,9 +50,9 @@ static int
 check_tls(const char *path, const struct conf *conf, struct conf_report *r)
 {
 	char expires[16];
-	bool ended;
 	struct err e;
-	SSL_CTX *ctx = tls_context(conf, expires, &ended, &e);
+	int days;
+	SSL_CTX *ctx = tls_context(conf, expires, &days, &e);
 
 	if (ctx == NULL) {
 		conf_report_add(r, true, path, 0, 0, "%s", e.text);
@@ -61,7 +61,7 @@ check_tls(const char *path, const struct conf *conf, struct conf_report *r)
 		return -1;
 	}
 	SSL_CTX_free(ctx);
-	if (ended)
+	if (days < 0)
 		conf_report_add(r, false, path, 0, 0, "server.tls.certificate: "
 		    "%s has ended on %s", conf->tls_certificate, expires);
 	return 0;

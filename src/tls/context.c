@@ -20,7 +20,7 @@ look(const char *path, struct tls_file *f)
 	memset(f, 0, sizeof(*f));
 	if (stat(path, &st) < 0)
 		return;
-	f->changed = st.st_mtim;
+	f->changed = st.st_ctim;	/* of its rights, too */
 	f->ino = st.st_ino;
 	f->size = st.st_size;
 }
@@ -145,19 +145,23 @@ load(SSL_CTX *ctx, const struct conf *conf, struct err *e)
 }
 
 static void
-read_end(SSL_CTX *ctx, char expires[16], bool *ended)
+read_end(SSL_CTX *ctx, char expires[16], int *days)
 {
 	const ASN1_TIME *end = X509_get0_notAfter(SSL_CTX_get0_certificate(ctx));
+	int seconds = 0;
 	struct tm tm;
 
-	*ended = X509_cmp_current_time(end) < 0;
+	*days = 0;
+	if (ASN1_TIME_diff(days, &seconds, NULL, end) == 1 && *days == 0 &&
+	    seconds < 0)
+		*days = -1;
 	expires[0] = '\0';
 	if (ASN1_TIME_to_tm(end, &tm) == 1)
 		strftime(expires, 16, "%Y-%m-%d", &tm);
 }
 
 SSL_CTX *
-tls_context(const struct conf *conf, char expires[16], bool *ended,
+tls_context(const struct conf *conf, char expires[16], int *days,
     struct err *e)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -171,6 +175,6 @@ tls_context(const struct conf *conf, char expires[16], bool *ended,
 		SSL_CTX_free(ctx);
 		return NULL;
 	}
-	read_end(ctx, expires, ended);
+	read_end(ctx, expires, days);
 	return ctx;
 }

@@ -30,10 +30,10 @@ bool	tls_files_same(const struct tls_files *, const struct tls_files *);
 /*
  * A context for servers: TLS 1.2 and 1.3, HTTP/1.1 by ALPN. The caller frees
  * it. NULL with err: DENIED for a file that may not be read, else INVALID; the
- * text names setting, file and way out. expires gets "2027-01-31", if the
- * certificate has ended already *ended is true.
+ * text names setting, file and way out. expires gets "2027-01-31", *days what
+ * is left until then: below 0 when the certificate has ended.
  */
-SSL_CTX *tls_context(const struct conf *, char expires[16], bool *ended,
+SSL_CTX *tls_context(const struct conf *, char expires[16], int *days,
 	    struct err *);
 
 #endif

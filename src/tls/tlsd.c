@@ -55,7 +55,8 @@ struct tlsd {
 	SSL_CTX		*ctx;
 	struct conf	*conf;
 	uint64_t	 conf_generation;
-	struct tls_files files;
+	struct tls_files files;		/* as last seen */
+	bool		 looked;
 	int64_t		 tick_ms;
 };
 
@@ -76,18 +77,18 @@ static void
 use_certificate(struct tlsd *t)
 {
 	char expires[16];
-	bool ended;
 	struct err e;
 	SSL_CTX *ctx;
+	int days;
 
 	tls_files_look(t->conf, &t->files);
-	ctx = tls_context(t->conf, expires, &ended, &e);
+	ctx = tls_context(t->conf, expires, &days, &e);
 	if (ctx == NULL) {
 		log_error("%s%s", e.text, t->ctx == NULL ? "" :
 		    "; the one before stays in use");
 		return;
 	}
-	if (ended)
+	if (days < 0)
 		log_error("server.tls.certificate: %s: has ended on %s; put a "
 		    "new one there", t->conf->tls_certificate, expires);
 	else
@@ -126,8 +127,9 @@ look_at_settings(struct tlsd *t)
 	if (t->conf == NULL)
 		return;
 	tls_files_look(t->conf, &now);
-	if (t->ctx == NULL || !tls_files_same(&now, &t->files))
+	if (!t->looked || !tls_files_same(&now, &t->files))
 		use_certificate(t);
+	t->looked = true;
 }
 
 /* ---- links ------------------------------------------------------------------- */

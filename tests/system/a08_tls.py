@@ -22,7 +22,7 @@ class Setting:
         self.up, self.slow = env.c_upstream(), env.c_upstream("-d", 2000)
         self.g = env.gateway({
             "server": {"tls": self.tls()},
-            "limits": {"header_timeout": "1s"},
+            "limits": {"header_timeout": "3s"},
             "mcps": [http_server("perf", self.up.url),
                      http_server("slow", self.slow.url),
                      everything_stdio(env)]})
@@ -283,6 +283,19 @@ def test_refused_settings(env, it):
         check(text in done.stderr, f"{change}: {done.stderr}")
 
 
+def test_doctor(_env, it):
+    def finding():
+        done = it.g.ctl_run("doctor", output="json")
+        return next(f for f in json.loads(done.stdout)["findings"]
+                    if f["check"] == "certificate")
+
+    same(finding()["state"], "ok", "doctor")
+    it.certificate("one", 5, days=3)
+    check("ends on" in finding()["text"], "doctor on one that ends soon")
+    it.ca = it.certificate("one", 6)
+    wait_for(lambda: it.serial() == 6, 10, "the new certificate")
+
+
 def test_ended_is_said(env, it):
     """One that has ended is used, and everybody is told."""
     with open(it.path("ca.cnf"), "w", encoding="ascii") as f:
@@ -303,6 +316,8 @@ def test_ended_is_said(env, it):
     g = env.gateway({"server": {"tls": it.tls(
         certificate=it.path("ended.crt"), listen=[f"127.0.0.1:{free_port()}"])}})
     g.wait_log("has ended on 2021-01-01")
+    done = g.ctl_run("doctor")
+    check("has ended on 2021-01-01" in done.stdout, done.stdout)
     g.stop()
 
 
