@@ -12,7 +12,6 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "conf/model.h"
 #include "mcp/stream.h"
 #include "shm/client.h"
 
@@ -461,13 +460,6 @@ mcp_needs_tasks(const struct mcp_call *c, struct err *e)
 
 /* ---- subscriptions/listen ---------------------------------------------------------- */
 
-/* Who hears a server's stream of events knows what to do with tasks: stdiod. */
-static bool
-is_heard(const struct mcp_call *c)
-{
-	return pol_server(c->policy, c->server)->transport == TRANSPORT_STDIO;
-}
-
 bool
 mcp_task_watch_find(struct mcp_call *c, struct span exposed,
     struct mcp_watched_task *w)
@@ -475,7 +467,7 @@ mcp_task_watch_find(struct mcp_call *c, struct span exposed,
 	struct task_ref r;
 	struct err why;
 
-	if (find_exposed(c, &r, exposed, &why) < 0 || !is_heard(c) ||
+	if (find_exposed(c, &r, exposed, &why) < 0 ||
 	    (mcp_tasks_of_server(c, r.server_id) & TASKS_EXT) == 0 ||
 	    r.id.n == 0 || exposed.n + 1 + r.id.n >= SHM_SUB_TEXT ||
 	    memchr(r.id.p, '\0', r.id.n) != NULL)

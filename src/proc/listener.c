@@ -21,9 +21,8 @@
 #include "conf/model.h"
 #include "mcp/heard.h"
 #include "mcp/state.h"
-#include "proc/probe.h"
+#include "proc/links.h"
 #include "shm/client.h"
-#include "shm/gen.h"
 #include "shm/slot.h"
 
 #define STREAM_MS	3600000	/* then it is opened anew */
@@ -37,6 +36,9 @@
 #define EARS_MAX	256	/* sessions of single clients that are heard */
 #define WAKE_MS		50
 #define LOOK_MS		2000	/* for those that have come or gone */
+#define LINK_IDLE_MS	1800000	/* of the link of one client */
+#define LINK_NAP_MS	5
+#define CAPS_MAX	512
 
 enum { ENDED, FAILED, REFUSED };	/* exit status */
 
@@ -48,15 +50,22 @@ struct hearing {
 	struct upstream_pool *pool;
 	const struct upstream_target *target;
 	struct sess_info session;	/* .client_session: whose; 0: shared */
-	const struct ears *all;
+	struct ears	*all;
 	int64_t		 tokens_ms, tokens, woke_ms;
 	struct buf	 params, response;
 	_Atomic uint64_t *stop;
 	/* of an ear */
 	_Atomic uint64_t own_stop;
-	enum { EAR_FREE, EAR_HEARS, EAR_IS_DEAF } state;
+	enum { EAR_FREE, EAR_IS_WANTED, EAR_HEARS, EAR_IS_DEAF } state;
 	int		 told_fd;	/* waits for the stream; -1: nobody does */
 	bool		 is_open, seen;
+	/* of an ear that is the client's link, over which it calls */
+	bool		 is_link;
+	struct upstream_target own;
+	char		 caps_json[CAPS_MAX];
+	unsigned	 users;		/* fibers that need it to stay */
+	int64_t		 used_ms;
+	struct err	 why;		/* it ended */
 };
 
 /* All that a process hears. */
@@ -73,6 +82,10 @@ struct ears {
 	int		 status;	/* of the shared one, then */
 	bool		 is_dual;	/* it is modern, and clients have
 					 * legacy sessions all the same */
+	bool		 has_links;	/* HTTP+SSE */
+	bool		 is_wanted;	/* an ear is EAR_IS_WANTED */
+	size_t		 result_max;
+	struct links	 links;
 	struct hearing	 ear[EARS_MAX];
 };
 
@@ -134,6 +147,30 @@ updated(struct hearing *h, struct json_value params)
 	    log_limit_ok(&ll))
 		log_warn("server \"%s\": too many updates of resources; some "
 		    "are left out", h->target->name);
+}
+
+/* A task changed. */
+static void
+task_changed(struct hearing *h, struct span message, struct json_value params)
+{
+	static struct log_limit ll = { .interval_ms = 10000 };
+	static const char *const names[] = { "taskId" };
+	struct lane_event ev = { .server_id = h->target->server_id,
+	    .kind = LANE_TASK };
+	struct json_value v;
+	char id[SHM_SUB_TEXT];
+	long n;
+
+	if (params.type != JSON_OBJECT ||
+	    json_object(params.raw, names, &v, 1) != JSON_OK ||
+	    (n = json_string_decode(v, id, sizeof(id))) <= 0 ||
+	    !shm_subs_others(h->shm, 0, -ev.server_id,
+	    shm_sub_hash(span_make(id, (size_t)n)), clock_wall_us() / 1000000))
+		return;
+	if ((!may_send(h) || lane_send(h->all->back, &ev, message) < 0) &&
+	    log_limit_ok(&ll))
+		log_warn("server \"%s\": too much news of tasks; some is left "
+		    "out", h->target->name);
 }
 
 /* ---- what is meant for one client ---- */
@@ -236,6 +273,9 @@ hear(void *arg, struct span message, struct err *e)
 			answer_request(h, method, v[2].raw);
 	} else if (span_is(method, "notifications/resources/updated"))
 		updated(h, v[1]);
+	else if (span_is(method, "notifications/tasks") &&
+	    h->session.era == ERA_MODERN)
+		task_changed(h, message, v[1]);
 	else if (h->session.client_session != 0)
 		tell_client(h, message, method, v[1]);
 	if (method.n > 13 && span_is(span_skip(method, method.n - 13),
@@ -387,6 +427,17 @@ add_uri(void *arg, const struct shm_sub *s)
 	json_quote(b, span_str(s->text + s->own));
 }
 
+static void
+add_task(void *arg, const struct shm_sub *s)
+{
+	struct buf *b = arg;
+
+	if (s->kind != SUB_STREAM_TASK)
+		return;
+	buf_add_str(b, b->p[b->n - 1] == '[' ? "" : ",");
+	json_quote(b, span_str(s->text + s->own));
+}
+
 static int
 hear_modern(struct hearing *h, struct err *e)
 {
@@ -399,12 +450,16 @@ hear_modern(struct hearing *h, struct err *e)
 
 	buf_reset(b, 1 << 16);
 	buf_add_str(b, "{\"_meta\":{");
-	upstream_modern_meta(b, h->session.version, SPAN_LIT("{}"));
+	upstream_modern_meta(b, h->session.version, SPAN_LIT("{\"extensions\":"
+	    "{\"io.modelcontextprotocol/tasks\":{}}}"));
 	buf_add_str(b, "},\"notifications\":{\"toolsListChanged\":true,"
 	    "\"promptsListChanged\":true,\"resourcesListChanged\":true,"
 	    "\"resourceSubscriptions\":[");
 	shm_subs_each(h->shm, 0, h->target->server_id,
 	    clock_wall_us() / 1000000, add_uri, b);
+	buf_add_str(b, "],\"taskIds\":[");
+	shm_subs_each(h->shm, 0, -h->target->server_id,
+	    clock_wall_us() / 1000000, add_task, b);
 	buf_add_str(b, "]}}");
 	if (b->overflow)
 		return FAILED;
@@ -420,10 +475,10 @@ hear_modern(struct hearing *h, struct err *e)
 	return ENDED;
 }
 
-/* The same again whenever something else is watched. Other streams of a dual
- * server go on when this one ends, so it comes back by itself. */
+/* The same again whenever something else is watched. Where others go on when
+ * this one ends, it comes back by itself. */
 static int
-hear_modern_news(struct hearing *h, struct err *e)
+hear_news(struct hearing *h, struct err *e)
 {
 	int64_t began, wait_ms = 0;
 	bool was_good;
@@ -434,10 +489,11 @@ hear_modern_news(struct hearing *h, struct err *e)
 		if (atomic_load(&stop) != 0)
 			return ENDED;
 		began = clock_mono_ms();
-		rv = hear_modern(h, e);
+		rv = h->session.era == ERA_MODERN ? hear_modern(h, e) :
+		    hear_legacy(h, e);
 		if (atomic_load(&again) != 0)
 			continue;
-		if (rv == REFUSED || !h->all->is_dual)
+		if (rv == REFUSED || (!h->all->is_dual && !h->all->has_links))
 			return rv;
 		was_good = clock_mono_ms() - began >= LONG_MS;
 		if (was_good)
@@ -449,8 +505,7 @@ hear_modern_news(struct hearing *h, struct err *e)
 /* ---- one stream, or many ---- */
 
 static void
-hearing_init(struct hearing *h, const struct ears *all,
-    _Atomic uint64_t *stop_at)
+hearing_init(struct hearing *h, struct ears *all, _Atomic uint64_t *stop_at)
 {
 	memset(h, 0, sizeof(*h));
 	h->shm = all->shm;
@@ -463,6 +518,7 @@ hearing_init(struct hearing *h, const struct ears *all,
 	buf_init(&h->params, 8u << 20);
 	buf_init(&h->response, EVENT_MAX);
 	h->pool = upstream_pool_new(all->shm, all->stdio_socket);
+	upstream_pool_own_links(h->pool);
 	h->state = EAR_HEARS;
 }
 
@@ -490,9 +546,8 @@ shared_main(void *arg)
 	struct ears *all = arg;
 	struct err e = { .code = ERR_NONE };
 
-	all->status = all->shared.session.era == ERA_MODERN ?
-	    hear_modern_news(&all->shared, &e) :
-	    hear_legacy(&all->shared, &e);
+	all->status = all->shared.stop == &again ?
+	    hear_news(&all->shared, &e) : hear_legacy(&all->shared, &e);
 	if (all->status == FAILED && atomic_load(&stop) == 0)
 		log_debug("listening: %s", e.text);
 	all->shared_ended = true;
@@ -541,6 +596,210 @@ hear_session(void *arg, const struct sess_info *s)
 	}
 }
 
+/* ---- links ---- */
+
+static bool
+link_is_used(struct ears *all, struct hearing *h)
+{
+	if (links_in_use(&all->links, h))
+		h->used_ms = clock_mono_ms();
+	return !shm_client_is_ended(all->shm, h->own.client_session) &&
+	    clock_mono_ms() - h->used_ms < LINK_IDLE_MS;
+}
+
+/* upstream_message_fn: answers go to their calls, and so does what is said
+ * while there are any. */
+static int
+hear_link(void *arg, struct span message, struct err *e)
+{
+	static const char *const names[] = { "method", "params", "id" };
+	static const char *const pnames[] = { "progressToken" };
+	struct hearing *h = arg;
+	struct links *l = &h->all->links;
+	struct json_value v[3], token;
+	struct span method = { NULL, 0 };
+	int64_t id = 0;
+
+	if (json_object(message, names, v, 3) != JSON_OK)
+		return 0;
+	if (v[0].type == JSON_NONE) {
+		if (json_int(v[2], &id) && id > 0)
+			links_response(l, h, (uint64_t)id, message);
+		return 0;
+	}
+	json_string_plain(v[0], &method);
+	if (span_is(method, "notifications/progress")) {
+		if (v[1].type == JSON_OBJECT &&
+		    json_object(v[1].raw, pnames, &token, 1) == JSON_OK &&
+		    json_int(token, &id) && id > 0)
+			links_message(l, h, (uint64_t)id, message);
+		return 0;
+	}
+	if (span_is(method, "ping") ||
+	    span_is(method, "notifications/resources/updated") ||
+	    (method.n > 13 && span_is(span_skip(method, method.n - 13),
+	    "/list_changed")) || !links_message(l, h, 0, message))
+		return hear(arg, message, e);
+	return 0;
+}
+
+static int
+hold_link(struct hearing *h, struct err *e)
+{
+	struct upstream_call c;
+	int rv;
+
+	if (upstream_open(h->pool, h->target, 0, false, clock_mono_ms() +
+	    h->target->timeout_ms, &h->session, NULL, e) < 0)
+		return -1;
+	shm_subs_each(h->shm, h->own.client_session, h->target->server_id,
+	    clock_wall_us() / 1000000, subscribe, h);
+	call_init(h, &c, "listen", STREAM_MS);
+	c.is_listen = true;
+	c.on_message = hear_link;
+	c.response_max = h->all->result_max;
+	h->is_open = true;
+	do {
+		c.deadline_ms = clock_mono_ms() + STREAM_MS;
+		rv = upstream_exchange(h->pool, h->target, &c, e);
+	} while (rv < 0 && e->code == ERR_TIMEOUT);
+	return rv < 0 ? -1 : err_set(e, ERR_UPSTREAM, "the link has ended");
+}
+
+static void
+link_main(void *arg)
+{
+	struct hearing *h = arg;
+	struct err e;
+
+	if (hold_link(h, &e) < 0)
+		log_debug("%s", e.text);
+	h->is_open = false;
+	h->why = e;
+	h->state = EAR_IS_DEAF;
+	links_ended(&h->all->links, h, &e);
+	while (h->users > 0)
+		fiber_sleep(LINK_NAP_MS);
+	upstream_pool_free(&h->pool);
+	buf_free(&h->params);
+	buf_free(&h->response);
+	h->is_link = false;		/* its place is free */
+	h->state = EAR_FREE;
+}
+
+static struct hearing *
+find_link(struct ears *all, uint64_t client)
+{
+	struct hearing *h;
+	int i;
+
+	for (i = 0; i < EARS_MAX; i++) {
+		h = &all->ear[i];
+		if (h->is_link && h->own.client_session == client &&
+		    (h->state == EAR_IS_WANTED || h->state == EAR_HEARS))
+			return h;
+	}
+	return NULL;
+}
+
+/* The main loop starts its fiber. */
+static struct hearing *
+want_link(struct ears *all, uint64_t client, struct span caps)
+{
+	struct hearing *h;
+	int i;
+
+	for (i = 0; i < EARS_MAX && all->ear[i].state != EAR_FREE;)
+		i++;
+	if (i == EARS_MAX || caps.n >= CAPS_MAX)
+		return NULL;
+	h = &all->ear[i];
+	hearing_init(h, all, &h->own_stop);
+	h->is_link = true;
+	h->own = *all->target;
+	h->own.client_session = client;
+	h->own.client_caps = UINT32_MAX;	/* as the JSON says */
+	span_copy(h->caps_json, sizeof(h->caps_json), caps.n == 0 ?
+	    SPAN_LIT("{}") : caps);
+	h->own.client_caps_json = h->caps_json;
+	h->target = &h->own;
+	h->used_ms = clock_mono_ms();
+	h->state = EAR_IS_WANTED;
+	all->is_wanted = true;
+	return h;
+}
+
+static void *
+link_open(void *arg, uint64_t client, struct span caps, struct sess_info *s,
+    struct err *e)
+{
+	struct ears *all = arg;
+	struct hearing *h = find_link(all, client);
+	bool is_open;
+
+	if (h == NULL && (h = want_link(all, client, caps)) == NULL) {
+		err_set(e, ERR_UNAVAILABLE, "server \"%s\": too many clients "
+		    "have links of their own", all->target->name);
+		return NULL;
+	}
+	h->users++;
+	h->used_ms = clock_mono_ms();
+	while (!h->is_open && h->state != EAR_IS_DEAF)
+		fiber_sleep(LINK_NAP_MS);	/* ends with its own deadline */
+	is_open = h->is_open;
+	*s = h->session;
+	if (!is_open)
+		*e = h->why;
+	h->users--;
+	return is_open ? h : NULL;
+}
+
+static void *
+link_find(void *arg, uint64_t client)
+{
+	struct hearing *h = find_link(arg, client);
+
+	return h != NULL && h->is_open ? h : NULL;
+}
+
+static int
+link_post(void *arg, void *link, struct span message, struct err *e)
+{
+	struct hearing *h = link;
+	int rv;
+
+	if (!h->is_open)
+		return err_set(e, ERR_UPSTREAM, "the link is gone");
+	h->users++;
+	h->used_ms = clock_mono_ms();
+	rv = upstream_post(h->pool, h->target, &h->session, message, e);
+	h->users--;
+	return rv;
+}
+
+static const struct links_ops link_ops = { link_open, link_find, link_post };
+
+static void
+start_links(struct ears *all)
+{
+	struct hearing *h;
+	int i;
+
+	all->is_wanted = false;
+	for (i = 0; i < EARS_MAX; i++) {
+		h = &all->ear[i];
+		if (h->state != EAR_IS_WANTED)
+			continue;
+		h->state = EAR_HEARS;
+		if (!fiber_start(link_main, h)) {
+			h->state = EAR_IS_WANTED;
+			all->is_wanted = true;	/* one will end */
+		}
+	}
+}
+
+/* ---- all ears ---- */
+
 /* Ears for the sessions that there are, and no others. */
 static void
 look_for_sessions(struct ears *all)
@@ -549,12 +808,14 @@ look_for_sessions(struct ears *all)
 	int i;
 
 	for (i = 0; i < EARS_MAX; i++)
-		all->ear[i].seen = false;
+		all->ear[i].seen = all->ear[i].is_link &&
+		    link_is_used(all, &all->ear[i]);
 	shm_sess_client_each(all->shm, all->target->server_id, hear_session,
 	    all);
 	for (i = 0; i < EARS_MAX; i++) {
 		h = &all->ear[i];
-		if (h->seen || h->state == EAR_FREE)
+		if (h->seen || h->state == EAR_FREE ||
+		    (h->is_link && h->state != EAR_HEARS))
 			continue;
 		if (h->state == EAR_IS_DEAF)
 			h->state = EAR_FREE;
@@ -589,69 +850,74 @@ take_word(struct ears *all, int listener)
 static int
 hear_all(struct ears *all)
 {
-	struct pollfd p = { .fd = -1, .events = POLLIN };
+	struct pollfd p[2] = { { .fd = -1, .events = POLLIN },
+	    { .fd = -1, .events = POLLIN } };
 	int64_t next_ms = 0;
 	struct err e;
 
 	if ((all->shared.session.era == ERA_LEGACY || all->is_dual) &&
-	    (p.fd = upstream_hear_listen(all->stdio_socket,
+	    (p[0].fd = upstream_hear_listen(all->stdio_socket,
 	    all->target->server_id, &e)) < 0)
 		log_warn("%s", e.text);
-	fibers_init(EARS_MAX + 1);
+	if (all->has_links && (p[1].fd = upstream_link_listen(
+	    all->stdio_socket, all->target->server_id, &e)) < 0)
+		log_warn("%s", e.text);
+	fibers_init(EARS_MAX + 1 + (all->has_links ? LINKS_CONNS : 0));
 	fiber_start(shared_main, all);
 	while (atomic_load(&stop) == 0 && (!all->shared_ended ||
-	    (all->is_dual && all->status == REFUSED))) {
+	    ((all->is_dual || all->has_links) && all->status == REFUSED))) {
 		if (clock_mono_ms() >= next_ms) {
 			look_for_sessions(all);
 			next_ms = clock_mono_ms() + LOOK_MS;
 		}
-		p.revents = 0;
-		if (fibers_wait(&p, 1, LOOK_MS) > 0 && p.revents != 0)
-			take_word(all, p.fd);
+		if (all->is_wanted)
+			start_links(all);
+		p[0].revents = p[1].revents = 0;
+		if (fibers_wait(p, 2, LOOK_MS) <= 0)
+			continue;
+		if (p[0].revents != 0)
+			take_word(all, p[0].fd);
+		if (p[1].revents != 0)
+			links_accept(&all->links, p[1].fd);
 	}
 	return atomic_load(&stop) != 0 ? ENDED : all->status;
 }
 
 static int
 run(struct shm *shm, const char *stdio_socket,
-    const struct upstream_target *t, bool is_dual, int back)
+    const struct upstream_target *t, const struct listener_want *w, int back)
 {
 	static struct ears all;
 	struct sigaction sa = { .sa_handler = on_term };
 	struct hearing *h = &all.shared;
 	struct err e = { .code = ERR_NONE };
-	const struct conf *c;
-	int rv;
+	const struct conf *c = w->conf;
 
 	sigaction(SIGTERM, &sa, NULL);
 	sa.sa_handler = on_again;
 	sigaction(SIGUSR1, &sa, NULL);
 	all.shm = shm;
 	all.target = t;
-	all.is_dual = is_dual;
+	all.is_dual = w->is_dual;
 	all.stdio_socket = stdio_socket;
 	all.back = back;
 	all.poller = getppid();
-	if ((c = shm_pin(shm, SNAP_CONF, NULL)) == NULL)
-		return FAILED;
 	memcpy(all.run_dir, c->run_dir, sizeof(all.run_dir));
 	all.input_timeout_s = c->input_timeout_ms / 1000;
+	all.result_max = (size_t)c->result_max;
 	state_init(c->token_secret);
-	shm_unpin(shm, SNAP_CONF);
 	hearing_init(h, &all, &stop);
 	if (upstream_open(h->pool, t, 0, false,
-	    clock_mono_ms() + t->timeout_ms, &h->session, NULL, &e) < 0)
-		rv = FAILED;
-	else if ((h->session.flags & SESS_SSE) == 0) {
-		if (h->session.era == ERA_MODERN)
-			h->stop = &again;
-		return hear_all(&all);
-	} else
-		rv = hear_legacy(h, &e);
-	if (rv == FAILED && atomic_load(&stop) == 0)
-		log_debug("listening: %s", e.text);
-	upstream_pool_free(&h->pool);
-	return rv;
+	    clock_mono_ms() + t->timeout_ms, &h->session, NULL, &e) < 0) {
+		if (atomic_load(&stop) == 0)
+			log_debug("listening: %s", e.text);
+		return FAILED;
+	}
+	all.has_links = (h->session.flags & SESS_SSE) != 0;
+	links_init(&all.links, &link_ops, &all);
+	if (h->session.era == ERA_MODERN || all.has_links)
+		h->stop = &again;
+	return hear_all(&all);
 }
 
 /* ---- the poller's side ------------------------------------------------------------ */
@@ -661,7 +927,9 @@ add_hash(void *arg, const struct shm_sub *s)
 {
 	uint64_t *h = arg;
 
-	if (s->kind != SUB_STANDALONE)
+	if (s->kind == SUB_STREAM_TASK)
+		*h += hash_mix(~s->hash);
+	else if (s->kind != SUB_STANDALONE && s->kind != SUB_TASK)
 		*h += hash_mix(s->hash);
 }
 
@@ -673,6 +941,8 @@ asked_of(const struct shm *shm, int64_t server_id)
 	uint64_t h = 0;
 
 	shm_subs_each(shm, 0, server_id, clock_wall_us() / 1000000, add_hash,
+	    &h);
+	shm_subs_each(shm, 0, -server_id, clock_wall_us() / 1000000, add_hash,
 	    &h);
 	return h;
 }
@@ -695,8 +965,7 @@ start(struct listener *l, struct proc *p, const struct upstream_target *t,
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(0);
-		_exit(run(&p->shm, p->stdio_path, t, w->is_dual,
-		    p->lanes.back[1]));
+		_exit(run(&p->shm, p->stdio_path, t, w, p->lanes.back[1]));
 	}
 	if (l->pid < 0) {
 		log_warn("fork: %s", strerror(errno));
@@ -789,7 +1058,7 @@ listener_tend(struct listener *l, struct proc *p,
 		l->kill_ms = now + t->timeout_ms + END_MS;
 	}
 	if (l->pid != 0 && l->kill_ms == 0 && w->news &&
-	    w->era == ERA_MODERN)
+	    (w->era == ERA_MODERN || w->has_links))
 		tell_news(l, &p->shm, t);
 	if (l->pid != 0 && l->kill_ms != 0 && now >= l->kill_ms)
 		kill(l->pid, SIGKILL);

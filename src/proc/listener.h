@@ -31,6 +31,8 @@ struct listener_want {
 	bool		 news;		/* subscriptions have changed */
 	enum sess_era	 era;
 	bool		 is_dual;	/* and of the legacy era, too */
+	bool		 has_links;	/* it runs, and calls go through it */
+	const struct conf *conf;	/* the poller's: its slot has one pin */
 };
 
 /* Starts, restarts, reaps. Returns true while it waits for one to end. */

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libproc.a
 %C%_libproc_a_SOURCES = %D%/proc.h %D%/conn.h %D%/conn.c %D%/place.c %D%/place.h %D%/worker.c \
 	%D%/secret.h %D%/secret.c %D%/loader.c %D%/probe.h %D%/probe.c \
+	%D%/links.h %D%/links.c \
 	%D%/listener.h %D%/listener.c \
 	%D%/poller.c %D%/master.h %D%/master.c %D%/master_spawn.c \
 	%D%/master_load.c %D%/control.c %D%/notify.c

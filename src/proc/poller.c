@@ -589,12 +589,27 @@ start_due(struct poller *p)
 
 /* ---- listeners ------------------------------------------------------------------- */
 
+/* Calls go through the listener of one that speaks HTTP+SSE, so a health that
+ * fails once does not end it. */
+static bool
+has_links(struct poller *p, const struct known *k)
+{
+	struct sess_info s;
+
+	if (k->listener.pid == 0)
+		return false;
+	return k->target.transport == TRANSPORT_SSE ||
+	    (shm_sess_get(p->shm, k->target.health, k->id, &s) &&
+	    (s.flags & SESS_SSE) != 0);
+}
+
 static void
 tend_listeners(struct poller *p)
 {
 	int64_t now = clock_mono_ms();
 	uint64_t changes = shm_subs_changes(p->shm);
-	struct listener_want w = { .news = changes != p->subs_seen };
+	struct listener_want w = { .news = changes != p->subs_seen,
+	    .conf = &p->conf };
 	bool ending = false;
 	size_t i;
 
@@ -605,10 +620,13 @@ tend_listeners(struct poller *p)
 		struct known *k = p->k[i];
 		struct shm_health *h = health_of(p, k);
 
-		if (k->target.transport != TRANSPORT_HTTP)
+		if (k->target.transport != TRANSPORT_HTTP &&
+		    k->target.transport != TRANSPORT_SSE)
 			continue;
+		w.has_links = has_links(p, k);
 		w.wanted = k->enabled && k->listed && h != NULL &&
-		    atomic_load(&h->status) == HEALTH_HEALTHY;
+		    (w.has_links ||
+		    atomic_load(&h->status) == HEALTH_HEALTHY);
 		w.era = k->era;
 		w.is_dual = k->is_dual;
 		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fdio.h"
 #include "net/sock.h"
 
 #define OPEN_MS		2000	/* a call waits for the stream that long */
@@ -25,12 +24,13 @@ struct word {
 };
 
 static void
-path_of(char *out, size_t size, const char *stdio_socket, int64_t server_id)
+path_of(char *out, size_t size, const char *name, const char *stdio_socket,
+    int64_t server_id)
 {
 	const char *slash = strrchr(stdio_socket, '/');
 
-	snprintf(out, size, "%.*shear.%lld", slash == NULL ? 0 :
-	    (int)(slash - stdio_socket) + 1, stdio_socket,
+	snprintf(out, size, "%.*s%s.%lld", slash == NULL ? 0 :
+	    (int)(slash - stdio_socket) + 1, stdio_socket, name,
 	    (long long)server_id);
 }
 
@@ -40,8 +40,18 @@ upstream_hear_listen(const char *stdio_socket, int64_t server_id,
 {
 	char path[300];
 
-	path_of(path, sizeof(path), stdio_socket, server_id);
+	path_of(path, sizeof(path), "hear", stdio_socket, server_id);
 	return sock_listen_unix(path, SOCK_SEQPACKET, 0600, e);
+}
+
+int
+upstream_link_listen(const char *stdio_socket, int64_t server_id,
+    struct err *e)
+{
+	char path[300];
+
+	path_of(path, sizeof(path), "link", stdio_socket, server_id);
+	return sock_listen_unix(path, SOCK_STREAM, 0600, e);
 }
 
 int
@@ -52,7 +62,7 @@ upstream_hear_take(int listener, uint64_t *client_session)
 
 	if (fd < 0)
 		return -1;
-	if (fdio_wait(fd, POLLIN, clock_mono_ms() + WORD_MS) == 1 &&
+	if (wire_await(fd, POLLIN, clock_mono_ms() + WORD_MS) == 1 &&
 	    recv(fd, &w, sizeof(w), MSG_DONTWAIT) == (ssize_t)sizeof(w)) {
 		*client_session = w.client_session;
 		return fd;
@@ -66,7 +76,9 @@ upstream_hear_forget(const char *stdio_socket, int64_t server_id)
 {
 	char path[300];
 
-	path_of(path, sizeof(path), stdio_socket, server_id);
+	path_of(path, sizeof(path), "hear", stdio_socket, server_id);
+	unlink(path);
+	path_of(path, sizeof(path), "link", stdio_socket, server_id);
 	unlink(path);
 }
 
@@ -85,6 +97,29 @@ connect_listener(const char *path, struct upstream_call *watch, int64_t until)
 	return fd;
 }
 
+/* One that was killed is started again in a moment. */
+int
+hear_connect_owner(const struct upstream_pool *pool, int64_t server_id,
+    struct upstream_call *watch, struct err *e)
+{
+	int64_t until = clock_mono_ms() + OPEN_MS;
+	struct err none;
+	char path[300];
+	int fd;
+
+	if (until > watch->deadline_ms)
+		until = watch->deadline_ms;
+	path_of(path, sizeof(path), "link", pool->stdio_socket, server_id);
+	while ((fd = sock_connect_unix(path, SOCK_STREAM, &none)) < 0) {
+		if (clock_mono_ms() >= until)
+			return err_set(e, ERR_UPSTREAM,
+			    "nobody has the links of clients");
+		if (wire_nap(watch, NAP_MS, e) < 0)
+			return -1;
+	}
+	return fd;
+}
+
 void
 hear_tell(const struct opening *o)
 {
@@ -96,7 +131,7 @@ hear_tell(const struct opening *o)
 	if (o->pool->stdio_socket == NULL || o->entry->via != VIA_HTTP ||
 	    o->client <= UPSTREAM_PLAIN || o->session.era != ERA_LEGACY || o->session.id[0] == '\0')
 		return;
-	path_of(path, sizeof(path), o->pool->stdio_socket,
+	path_of(path, sizeof(path), "hear", o->pool->stdio_socket,
 	    o->target->server_id);
 	if (until > o->watch->deadline_ms)
 		until = o->watch->deadline_ms;
@@ -106,6 +141,6 @@ hear_tell(const struct opening *o)
 	/* it closes when the stream is open, or there is none */
 	if (send(fd, &w, sizeof(w), MSG_DONTWAIT | MSG_NOSIGNAL) ==
 	    (ssize_t)sizeof(w))
-		fdio_wait(fd, POLLIN, until);
+		wire_await(fd, POLLIN, until);
 	close(fd);
 }

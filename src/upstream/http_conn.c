@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fdio.h"
 #include "base/num.h"
 #include "net/sock.h"
 
@@ -129,13 +128,13 @@ post_on(int fd, struct span request, int64_t deadline_ms, struct err *e)
 		if (n >= 0)
 			request = span_skip(request, (size_t)n);
 		else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			if (fdio_wait(fd, POLLOUT, deadline_ms) <= 0)
+			if (wire_await(fd, POLLOUT, deadline_ms) <= 0)
 				return err_set(e, ERR_TIMEOUT, "not taken");
 		} else if (errno != EINTR)
 			return err_set(e, ERR_UPSTREAM, "send: %s",
 			    strerror(errno));
 	}
-	if (fdio_wait(fd, POLLIN, deadline_ms) == 1 &&
+	if (wire_await(fd, POLLIN, deadline_ms) == 1 &&
 	    recv(fd, answer, sizeof(answer), MSG_DONTWAIT) < 0)
 		return err_set(e, ERR_UPSTREAM, "recv: %s", strerror(errno));
 	return 0;

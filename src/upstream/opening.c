@@ -362,7 +362,7 @@ opening_run(struct opening *o, struct buf *result, struct err *e)
 {
 	int rv;
 
-	if (o->entry->via == VIA_STDIO) {
+	if (o->entry->via == VIA_STDIO || o->entry->via == VIA_OWNER) {
 		rv = stdio_open(o->pool, o->entry, o->watch, o->client,
 		    o->target->client_caps_json, &o->session, result, e);
 		o->session.client_session = o->client;
@@ -386,7 +386,7 @@ opening_end(struct upstream_pool *pool, struct upstream_entry *x,
 	struct err e;
 
 	if (x->via == VIA_STDIO && session->client_session != 0)
-		stdio_post(pool, t->server_id, session->client_session, none,
+		stdio_post(pool, x, session->client_session, none,
 		    deadline_ms, &e);
 	if (x->via != VIA_HTTP || session->era != ERA_LEGACY ||
 	    session->id[0] == '\0')

@@ -76,6 +76,12 @@ entry_free(struct upstream_entry *x)
 }
 
 void
+upstream_pool_own_links(struct upstream_pool *pool)
+{
+	pool->is_owner = true;
+}
+
+void
 upstream_pool_free(struct upstream_pool **pp)
 {
 	struct upstream_pool *pool = *pp;
@@ -206,7 +212,7 @@ configure(struct upstream_entry *x, const struct upstream_target *t,
 	x->is_configured = false;
 	x->config_hash = t->config_hash;
 	x->via = via_of(t);
-	x->via_detected = false;
+	x->via_detected = x->is_direct = false;
 	x->has_no_get = false;
 	free(x->url_text);
 	x->url_text = xstrdup(t->url == NULL ? "" : t->url);
@@ -258,7 +264,9 @@ pool_entry(struct upstream_pool *pool, const struct upstream_target *t,
 		drop_links(pool, oldest_link(pool));
 	if ((own = entry_get(pool, t, client_session, e)) == NULL)
 		return NULL;
-	own->via = x->via;
+	own->via = x->via == VIA_SSE && !pool->is_owner &&
+	    pool->stdio_socket != NULL && client_session > UPSTREAM_PLAIN &&
+	    !own->is_direct ? VIA_OWNER : x->via;
 	own->via_detected = x->via_detected;
 	return own;
 }
@@ -318,8 +326,9 @@ post(struct upstream_pool *pool, struct upstream_entry *x,
 
 	switch (x->via) {
 	case VIA_STDIO:
-		return stdio_post(pool, t->server_id, session->client_session,
-		    message, deadline_ms, e);
+	case VIA_OWNER:
+		return stdio_post(pool, x, session->client_session, message,
+		    deadline_ms, e);
 	case VIA_SSE:
 		return sse_post(x, t, session, message, deadline_ms, e);
 	case VIA_WEBSOCKET:
@@ -344,7 +353,8 @@ tell_cancelled(struct upstream_pool *pool, struct upstream_entry *x,
 	struct buf b;
 	struct err e;
 
-	if (x->via == VIA_STDIO || !call->maybe_executed ||
+	if (x->via == VIA_STDIO || x->via == VIA_OWNER ||
+	    !call->maybe_executed ||
 	    call->is_notification || call->is_listen ||
 	    span_is(call->method, "initialize") ||
 	    (call->session.era != ERA_LEGACY && !entry_is_link(x)))
@@ -364,6 +374,7 @@ exchange_via(struct upstream_pool *pool, struct upstream_entry *x,
 {
 	switch (x->via) {
 	case VIA_STDIO:
+	case VIA_OWNER:
 		return stdio_exchange(pool, x, sink, e);
 	case VIA_SSE:
 		return sse_exchange(pool, x, sink, e);

@@ -246,8 +246,9 @@ one_message(struct sink *s, struct span object, struct err *e)
 		return -1;
 	if (!m.is_response)
 		return other_message(s, &m, e);
-	if (s->is_link && !m.is_ours)
-		return 0;		/* to a call that was given up */
+	if (s->is_link && !m.is_ours)	/* to a call that was given up */
+		return call->is_listen && call->on_message != NULL ?
+		    other_message(s, &m, e) : 0;
 	if (s->answered)
 		return err_set(e, ERR_UPSTREAM, "bad answer: it came twice");
 	if (!m.is_ours)

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/fdio.h"
 
 #define REPLY_MAX	65536	/* bytes of the answer to a POST */
 
@@ -544,7 +543,7 @@ sse_post(struct upstream_entry *x, const struct upstream_target *t,
 	if (link_open(&l, x, deadline_ms, e) < 0 ||
 	    link_send_all(&l, buf_span(&b), &watch, &sent, e) < 0)
 		goto out;
-	rv = fdio_wait(l.fd, POLLIN, deadline_ms) < 0 ? err_set(e,
+	rv = wire_await(l.fd, POLLIN, deadline_ms) < 0 ? err_set(e,
 	    ERR_UPSTREAM, "poll: %s", strerror(errno)) : 0;
 out:
 	link_close(&l);

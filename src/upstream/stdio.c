@@ -31,8 +31,10 @@ disconnect(struct upstream_entry *x)
 	x->stdio_used = false;
 }
 
+/* Or another process that speaks as it does. */
 static int
-connect_stdiod(const struct upstream_pool *pool, int64_t deadline_ms,
+connect_stdiod(const struct upstream_pool *pool,
+    const struct upstream_entry *x, struct upstream_call *watch,
     struct err *e)
 {
 	int fd;
@@ -40,7 +42,10 @@ connect_stdiod(const struct upstream_pool *pool, int64_t deadline_ms,
 	if (pool->stdio_socket == NULL)
 		return err_set(e, ERR_UNAVAILABLE,
 		    "stdio servers need a running omni2d");
-	fd = wire_connect_unix(span_str(pool->stdio_socket), deadline_ms, e);
+	fd = x->via == VIA_OWNER ?
+	    hear_connect_owner(pool, x->server_id, watch, e) :
+	    wire_connect_unix(span_str(pool->stdio_socket),
+	    watch->deadline_ms, e);
 	if (fd < 0)
 		return -1;
 	if (wire_set_timeouts(fd) == 0)
@@ -215,8 +220,9 @@ attempt(struct frames *f, struct sink *s, struct err *e)
 	enum wire w;
 
 	if (x->stdio_fd < 0 &&
-	    (x->stdio_fd = connect_stdiod(f->pool, call->deadline_ms, e)) < 0) {
+	    (x->stdio_fd = connect_stdiod(f->pool, x, call, e)) < 0) {
 		call->is_blameless = true;
+		call->session_gone = x->via == VIA_OWNER;
 		return -1;
 	}
 	w = wire_send(x->stdio_fd, out, call, &sent, e);
@@ -313,8 +319,8 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 	opening.method = SPAN_LIT("");
 	watch->is_blameless = false;
 	for (i = 0; i < 2 && w != WIRE_OK; i++) {
-		if (x->stdio_fd < 0 && (x->stdio_fd = connect_stdiod(pool,
-		    watch->deadline_ms, e)) < 0) {
+		if (x->stdio_fd < 0 && (x->stdio_fd = connect_stdiod(pool, x,
+		    watch, e)) < 0) {
 			watch->is_blameless = true;
 			return -1;
 		}
@@ -341,7 +347,7 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 }
 
 int
-stdio_post(struct upstream_pool *pool, int64_t server_id,
+stdio_post(struct upstream_pool *pool, const struct upstream_entry *x,
     uint64_t client_session, struct span message, int64_t deadline_ms,
     struct err *e)
 {
@@ -351,11 +357,11 @@ stdio_post(struct upstream_pool *pool, int64_t server_id,
 	size_t sent;
 	int fd, rv = -1;
 
-	if ((fd = connect_stdiod(pool, watch.deadline_ms, e)) < 0)
+	if ((fd = connect_stdiod(pool, x, &watch, e)) < 0)
 		return -1;
 	buf_init(&b, STDIO_BODY_MAX);
-	frame_begin(&b, message.n == 0 ? STDIO_CLOSE : STDIO_NOTIFY, server_id,
-	    client_session, 0, message.n);
+	frame_begin(&b, message.n == 0 ? STDIO_CLOSE : STDIO_NOTIFY,
+	    x->server_id, client_session, 0, message.n);
 	if (buf_add_span(&b, message) < 0) {
 		err_set(e, ERR_TOOBIG, "message too large");
 		goto out;

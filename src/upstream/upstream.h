@@ -69,7 +69,8 @@ struct upstream_call {
 	bool		is_notification;	/* no id, no response */
 	bool		is_listen;	/* GET of the legacy era: the stream that
 					 * the server speaks on by itself; no
-					 * message, on_message gets all; its end
+					 * message, on_message gets all (on a
+					 * link all answers, too); its end
 					 * is success. With event_id: what came
 					 * after that */
 	struct span	name;		/* Mcp-Name value, modern era; .n 0 none */
@@ -184,6 +185,14 @@ void	upstream_end_client(struct upstream_pool *,
 int	upstream_hear_listen(const char *stdio_socket, int64_t server_id,
 	    struct err *);
 int	upstream_hear_take(int listener, uint64_t *client_session);
+/*
+ * Where a connection is the session (HTTP+SSE), the listener has those of
+ * single clients, so that all calls of one are of one session and somebody
+ * hears it in between. Workers speak stdio_proto.h to this socket.
+ */
+int	upstream_link_listen(const char *stdio_socket, int64_t server_id,
+	    struct err *);
+void	upstream_pool_own_links(struct upstream_pool *);
 /* The poller, of a server that is new or another one: it has none. */
 void	upstream_hear_forget(const char *stdio_socket, int64_t server_id);
 

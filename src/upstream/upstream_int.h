@@ -38,7 +38,9 @@ enum via {
 	VIA_STDIO,
 	/* "Links": the connection is the session. */
 	VIA_SSE,		/* HTTP+SSE of 2024-11-05 */
-	VIA_WEBSOCKET
+	VIA_WEBSOCKET,
+	VIA_OWNER		/* a link of one client that the listener has:
+				 * as stdio, but to that socket */
 };
 
 /* A persistent plain HTTP connection. */
@@ -65,6 +67,7 @@ struct upstream_entry {
 	bool		 is_configured;	/* url and via are valid */
 	enum via	 via;
 	bool		 via_detected;	/* VIA_SSE was found, not configured */
+	bool		 is_direct;	/* the owner could not be reached */
 	bool		 has_no_get;	/* 405: streams cannot be resumed */
 	struct http_conn http;
 	struct curl_conn *curl;		/* NULL: none yet */
@@ -82,7 +85,8 @@ struct upstream_entry {
 static inline bool
 entry_is_link(const struct upstream_entry *x)
 {
-	return x->via == VIA_SSE || x->via == VIA_WEBSOCKET;
+	return x->via == VIA_SSE || x->via == VIA_WEBSOCKET ||
+	    x->via == VIA_OWNER;
 }
 
 struct upstream_pool {
@@ -97,6 +101,7 @@ struct upstream_pool {
 	struct http_head head;		/* of the answer being read */
 	uint64_t	 last_id;	/* ids when there is no slot */
 	bool		 busy;		/* an exchange is under way */
+	bool		 is_owner;	/* of links of clients */
 	int		 hangup_fd;	/* epoll, for curl; -1 none */
 };
 
@@ -131,6 +136,9 @@ void	opening_end(struct upstream_pool *, struct upstream_entry *,
 
 /* hear.c: a session of one client was opened, and published. */
 void	hear_tell(const struct opening *);
+/* To the owner of the links of clients at this server. */
+int	hear_connect_owner(const struct upstream_pool *, int64_t server_id,
+	    struct upstream_call *watch, struct err *);
 
 /* reap.c */
 /* Ends what lay in an entry of shared memory that is somebody else's now. */
@@ -184,6 +192,8 @@ int	wire_wait(struct pollfd own[2], struct upstream_call *,
 	    struct err *);
 /* Passes a little time, unless the call ends meanwhile. */
 int	wire_nap(struct upstream_call *, int ms, struct err *);
+/* As fdio_wait(), and signals do not end it. */
+int	wire_await(int fd, short events, int64_t deadline_ms);
 /* Bytes have come; if it is time, looks at everything else. */
 int	wire_glance(struct upstream_call *, struct err *);
 int	wire_set_timeouts(int fd);
@@ -280,7 +290,7 @@ int	stdio_open(struct upstream_pool *, struct upstream_entry *,
 	    const char *caps_json, struct sess_info *, struct buf *result,
 	    struct err *);
 /* An empty message: end the process of this client session. */
-int	stdio_post(struct upstream_pool *, int64_t server_id,
+int	stdio_post(struct upstream_pool *, const struct upstream_entry *,
 	    uint64_t client_session, struct span message, int64_t deadline_ms,
 	    struct err *);
 

@@ -202,15 +202,24 @@ wire_set_timeouts(int fd)
 }
 
 /* Waits for a connect under way. 0, or -1 with errno. */
+int
+wire_await(int fd, short events, int64_t deadline_ms)
+{
+	int rv;
+
+	do
+		rv = fdio_wait(fd, events, deadline_ms);
+	while (rv < 0 && errno == EINTR);
+	return rv;
+}
+
 static int
 await_connect(int fd, int64_t deadline_ms)
 {
 	socklen_t n = sizeof(int);
 	int rv, so_error = 0;
 
-	do
-		rv = fdio_wait(fd, POLLOUT, deadline_ms);
-	while (rv < 0 && errno == EINTR);
+	rv = wire_await(fd, POLLOUT, deadline_ms);
 	if (rv == 0)
 		errno = ETIMEDOUT;
 	if (rv <= 0)

@@ -39,9 +39,9 @@ class Asker(Fake):
         session = c.headers.get("mcp-session-id")
         if verb == "GET":
             self.gets.append((session, c.headers.get("last-event-id")))
+            self.streams[session] = c       # before anybody knows of it
             c.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
                    b"\r\n: open\n\n")
-            self.streams[session] = c
             self.wait_end(c)
             if self.streams.get(session) is c:
                 del self.streams[session]

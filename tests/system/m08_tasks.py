@@ -527,6 +527,10 @@ def test_news_of_tasks_over_stdio(_env, it):
     hears_of_tasks(it, "local")
 
 
+def test_news_of_tasks_over_http(_env, it):
+    hears_of_tasks(it, "jobs")
+
+
 def test_large_news(_env, it):
     """More than a message between two processes takes."""
     c = modern(it)

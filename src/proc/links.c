@@ -1,0 +1,323 @@
+/*
+ * links -- see links.h.
+ */
+#include "proc/links.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fiber.h"
+#include "base/log.h"
+#include "stdio/stdio_proto.h"
+
+#define PATIENCE_MS	60000	/* then it looks again */
+#define WRITE_MS	5000	/* for a worker that does not read */
+#define BODY_KEEP	(1u << 20)
+
+/* ---- frames ---- */
+
+/* Exactly n bytes; false: the worker has gone. */
+static bool
+take(const struct links_conn *c, char *p, size_t n)
+{
+	ssize_t got;
+
+	while (n > 0) {
+		got = fiber_recv(c->fd, p, n, PATIENCE_MS);
+		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+			return false;
+		if (got < 0)
+			continue;
+		p += got;
+		n -= (size_t)got;
+	}
+	return true;
+}
+
+static bool
+give(const struct links_conn *c, struct span s)
+{
+	struct pollfd out = { .fd = c->fd, .events = POLLOUT };
+	int64_t until = clock_mono_ms() + WRITE_MS;
+	ssize_t n;
+
+	while (s.n > 0) {
+		n = send(c->fd, s.p, s.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n >= 0) {
+			s = span_skip(s, (size_t)n);
+			until = clock_mono_ms() + WRITE_MS;
+			continue;
+		}
+		if ((errno != EAGAIN && errno != EINTR) ||
+		    clock_mono_ms() >= until)
+			return false;
+		fiber_poll(&out, 1, (int)(until - clock_mono_ms()));
+	}
+	return true;
+}
+
+/* One after the other: a call's fiber and its link's may both have something
+ * to say. A worker that does not read loses its connection. */
+static void
+send_frame(struct links_conn *c, const struct stdio_frame *frame,
+    struct span head, struct span body)
+{
+	struct stdio_frame f = *frame;
+
+	while (c->writing)
+		fiber_sleep(1);
+	c->writing = true;
+	f.magic = STDIO_FRAME_MAGIC;
+	f.size = (uint32_t)(head.n + body.n);
+	if (!give(c, span_make((const char *)&f, sizeof(f))) ||
+	    !give(c, head) || !give(c, body))
+		shutdown(c->fd, SHUT_RDWR);
+	c->writing = false;
+}
+
+static void
+send_error(struct links_conn *c, uint64_t id, const struct err *e,
+    unsigned flags)
+{
+	struct stdio_frame f = { .type = STDIO_ERROR, .id = id,
+	    .flags = (uint16_t)(e->code | flags) };
+
+	send_frame(c, &f, span_make(NULL, 0), span_str(e->text));
+}
+
+/* ---- what a worker wants ---- */
+
+static void
+open_link(struct links_conn *c, const struct stdio_frame *f, struct span caps)
+{
+	struct stdio_frame answer = { .type = STDIO_OPENED, .id = f->id };
+	struct stdio_opened o = { .era = ERA_LEGACY };
+	struct links *l = c->links;
+	struct sess_info s;
+	struct err e;
+
+	if (l->ops->open(l->arg, f->client_session, caps, &s, &e) == NULL) {
+		send_error(c, f->id, &e, STDIO_FLAG_NOT_EXECUTED);
+		return;
+	}
+	memcpy(o.version, s.version, sizeof(o.version));
+	send_frame(c, &answer, span_make((const char *)&o, sizeof(o)),
+	    SPAN_LIT("{}"));
+}
+
+static void
+call(struct links_conn *c, const struct stdio_frame *f, struct span message)
+{
+	struct links *l = c->links;
+	void *link = l->ops->find(l->arg, f->client_session);
+	struct err e;
+
+	if (link == NULL) {
+		err_set(&e, ERR_UPSTREAM, "the link is gone");
+		send_error(c, f->id, &e,
+		    STDIO_FLAG_NOT_EXECUTED | STDIO_FLAG_GONE);
+		return;
+	}
+	c->link = link;
+	c->call = f->id;
+	c->order = ++l->last_order;
+	/* the answer may come before this returns */
+	if (l->ops->post(l->arg, link, message, &e) == 0 ||
+	    c->link == NULL || c->call != f->id)
+		return;
+	c->link = NULL;
+	send_error(c, f->id, &e, 0);
+}
+
+static void
+post(const struct links *l, void *link, struct span message)
+{
+	struct err e;
+
+	if (link != NULL && l->ops->post(l->arg, link, message, &e) < 0)
+		log_debug("%s", e.text);
+}
+
+/* The call under way is given up. */
+static void
+cancel(struct links_conn *c)
+{
+	void *link = c->link;
+	char text[160];
+	int n;
+
+	if (link == NULL)
+		return;
+	c->link = NULL;
+	n = snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"method\":"
+	    "\"notifications/cancelled\",\"params\":{\"requestId\":%llu,"
+	    "\"reason\":\"cancelled by the client\"}}",
+	    (unsigned long long)c->call);
+	post(c->links, link, span_make(text, (size_t)n));
+}
+
+/* False: it breaks the protocol. */
+static bool
+obey(struct links_conn *c, const struct stdio_frame *f, struct span body)
+{
+	struct links *l = c->links;
+
+	switch (f->type) {
+	case STDIO_OPEN:
+	case STDIO_CALL:
+		if (c->link != NULL)
+			return false;
+		if (f->type == STDIO_OPEN)
+			open_link(c, f, body);
+		else
+			call(c, f, body);
+		return true;
+	case STDIO_NOTIFY:
+		post(l, l->ops->find(l->arg, f->client_session), body);
+		return true;
+	case STDIO_CANCEL:
+		if (c->call == f->id)
+			cancel(c);
+		return true;
+	case STDIO_CLOSE:		/* it ends when nobody has used it */
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+conn_main(void *arg)
+{
+	struct links_conn *c = arg;
+	struct stdio_frame f;
+	struct buf body;
+
+	buf_init(&body, STDIO_BODY_MAX);
+	for (;;) {
+		if (!take(c, (char *)&f, sizeof(f)) ||
+		    f.magic != STDIO_FRAME_MAGIC || f.size > STDIO_BODY_MAX)
+			break;
+		buf_reset(&body, BODY_KEEP);
+		if (buf_reserve(&body, f.size) < 0 ||
+		    !take(c, body.p, f.size) ||
+		    !obey(c, &f, span_make(body.p, f.size)))
+			break;
+	}
+	cancel(c);
+	while (c->writing)
+		fiber_sleep(1);
+	buf_free(&body);
+	close(c->fd);
+	c->fd = -1;
+}
+
+/* ---- for the listener ---- */
+
+void
+links_init(struct links *l, const struct links_ops *ops, void *arg)
+{
+	size_t i;
+
+	l->ops = ops;
+	l->arg = arg;
+	for (i = 0; i < LINKS_CONNS; i++)
+		l->conn[i].fd = -1;
+}
+
+void
+links_accept(struct links *l, int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	struct links_conn *c;
+	size_t i;
+
+	if (fd < 0)
+		return;
+	for (i = 0; i < LINKS_CONNS && l->conn[i].fd >= 0;)
+		i++;
+	if (i == LINKS_CONNS) {
+		close(fd);		/* the worker does without */
+		return;
+	}
+	c = &l->conn[i];
+	memset(c, 0, sizeof(*c));
+	c->links = l;
+	c->fd = fd;
+	if (fiber_start(conn_main, c))
+		return;
+	close(fd);
+	c->fd = -1;
+}
+
+/* call 0: the oldest one. */
+static struct links_conn *
+find_call(struct links *l, const void *link, uint64_t id)
+{
+	struct links_conn *c, *found = NULL;
+	size_t i;
+
+	for (i = 0; i < LINKS_CONNS; i++) {
+		c = &l->conn[i];
+		if (c->fd < 0 || c->link != link || (id != 0 && c->call != id))
+			continue;
+		if (found == NULL || c->order < found->order)
+			found = c;
+	}
+	return found;
+}
+
+bool
+links_response(struct links *l, const void *link, uint64_t id,
+    struct span message)
+{
+	struct stdio_frame f = { .type = STDIO_RESPONSE, .id = id };
+	struct links_conn *c = id == 0 ? NULL : find_call(l, link, id);
+
+	if (c == NULL)
+		return false;
+	c->link = NULL;
+	send_frame(c, &f, span_make(NULL, 0), message);
+	return true;
+}
+
+bool
+links_message(struct links *l, const void *link, uint64_t id,
+    struct span message)
+{
+	struct links_conn *c = find_call(l, link, id);
+	struct stdio_frame f = { .type = STDIO_MESSAGE };
+
+	if (c == NULL)
+		return false;
+	f.id = c->call;
+	send_frame(c, &f, span_make(NULL, 0), message);
+	return true;
+}
+
+bool
+links_in_use(const struct links *l, const void *link)
+{
+	size_t i;
+
+	for (i = 0; i < LINKS_CONNS; i++)
+		if (l->conn[i].fd >= 0 && l->conn[i].link == link)
+			return true;
+	return false;
+}
+
+void
+links_ended(struct links *l, const void *link, const struct err *why)
+{
+	struct links_conn *c;
+
+	while ((c = find_call(l, link, 0)) != NULL) {
+		c->link = NULL;
+		send_error(c, c->call, why, 0);
+	}
+}

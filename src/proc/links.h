@@ -1,0 +1,60 @@
+/*
+ * links -- the workers' side of the links that a listener has: where a
+ * connection is the session (HTTP+SSE), all calls of one client go over one.
+ *
+ * Speaks stdio_proto.h, as stdiod does, a fiber for each worker's connection.
+ * Knows nothing of the links themselves: what they are and how they are
+ * written to is the listener's (struct links_ops); what they say it hands in.
+ */
+#ifndef OMNI2_PROC_LINKS_H
+#define OMNI2_PROC_LINKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/span.h"
+#include "shm/sess.h"
+
+#define LINKS_CONNS	256	/* of workers, at once */
+
+struct links_ops {
+	/* The link of this client: opened if needed, which may wait. NULL with
+	 * err. caps: JSON of what is declared. */
+	void	*(*open)(void *arg, uint64_t client, struct span caps,
+		    struct sess_info *, struct err *);
+	/* NULL: it is not open. */
+	void	*(*find)(void *arg, uint64_t client);
+	int	(*post)(void *arg, void *link, struct span message,
+		    struct err *);
+};
+
+struct links_conn {
+	struct links	*links;
+	int		 fd;		/* -1: unused */
+	bool		 writing;
+	void		*link;		/* of the call under way; NULL: none */
+	uint64_t	 call, order;
+};
+
+struct links {
+	const struct links_ops *ops;
+	void		*arg;
+	uint64_t	 last_order;
+	struct links_conn conn[LINKS_CONNS];
+};
+
+void	links_init(struct links *, const struct links_ops *, void *arg);
+/* One more connection. Not from a fiber. */
+void	links_accept(struct links *, int listener);
+/* What a link said. False: no such call is under way there. */
+bool	links_response(struct links *, const void *link, uint64_t call,
+	    struct span message);
+/* call 0: the oldest one */
+bool	links_message(struct links *, const void *link, uint64_t call,
+	    struct span message);
+bool	links_in_use(const struct links *, const void *link);
+/* It is no more: its calls fail. */
+void	links_ended(struct links *, const void *link, const struct err *why);
+
+#endif
