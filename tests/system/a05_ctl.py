@@ -467,10 +467,18 @@ def test_examples_of_configuration(env, it):
     for name, text in (("token-secret", "0123456789" * 4 + "\n"),):
         with open(os.path.join(path, name), "w", encoding="ascii") as f:
             f.write(text)
+    # the certificate that the documents name
+    site = os.path.join(path, "site")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+         "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+         "/CN=mcp.example.org", "-keyout", site + ".key", "-out",
+         site + ".pem"], check=True, capture_output=True)
+    os.chmod(site + ".key", 0o644)
     for name, text in pieces:
         conf = os.path.join(path, "omni2.yaml")
         with open(conf, "w", encoding="utf-8") as f:
-            f.write(text)
+            f.write(text.replace("/etc/ssl/mcp.example.org", site))
         done = subprocess.run(
             [env.omni2d, "-t", "-c", conf], stdin=subprocess.DEVNULL, cwd="/",
             capture_output=True, text=True, check=False, **env.as_user(),
