@@ -129,7 +129,8 @@ hear_tell(const struct opening *o)
 	int fd;
 
 	if (o->pool->stdio_socket == NULL || o->entry->via != VIA_HTTP ||
-	    o->client <= UPSTREAM_PLAIN || o->session.era != ERA_LEGACY || o->session.id[0] == '\0')
+	    o->client <= UPSTREAM_PLAIN || o->session.era != ERA_LEGACY ||
+	    o->session.id[0] == '\0')
 		return;
 	path_of(path, sizeof(path), "hear", o->pool->stdio_socket,
 	    o->target->server_id);

@@ -201,7 +201,7 @@ wire_set_timeouts(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv));
 }
 
-/* Waits for a connect under way. 0, or -1 with errno. */
+/* As fdio_wait(), but a signal does not end it. */
 int
 wire_await(int fd, short events, int64_t deadline_ms)
 {
@@ -213,6 +213,7 @@ wire_await(int fd, short events, int64_t deadline_ms)
 	return rv;
 }
 
+/* Waits for a connect under way. 0, or -1 with errno. */
 static int
 await_connect(int fd, int64_t deadline_ms)
 {
