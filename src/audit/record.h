@@ -70,10 +70,19 @@ struct audit_frame {
 void	audit_record_id(uint8_t id[16], int64_t wall_us);
 /* Appends the record as one JSON object. Cheap: the hot path calls it. */
 int	audit_record_json(const struct audit_record *, struct buf *);
-/* Copies JSON arguments with the values of matching names replaced by
- * "[redacted]", at any depth; cuts at max bytes (then *cut is set and the
- * text kept is a JSON string). globs: lower case, n of them. */
-int	audit_redact(struct span json, const char (*globs)[128], unsigned n,
+/* Which values must not be kept: of members whose names match a glob. */
+struct audit_redaction {
+	const char	(*globs)[128];	/* lower case; not copied */
+	unsigned	 n;
+	uint8_t		 word_n[64];	/* length of the word in "*word*", or 0 */
+	uint64_t	 begins[32];	/* words by their first letter & 31 */
+};
+void	audit_redaction_init(struct audit_redaction *,
+	    const char (*globs)[128], unsigned n);
+/* Copies JSON, already checked (json_check), with the values of matching names
+ * replaced by "[redacted]", at any depth; cuts at max bytes (then *cut is set
+ * and the text kept is a JSON string). */
+int	audit_redact(const struct audit_redaction *, struct span json,
 	    size_t max, struct buf *out, bool *cut);
 
 /* Splits the JSON into frames in out (ready for one write(2) per frame);

@@ -14,52 +14,72 @@
 
 #define NAME_MAX_BYTES	256
 #define DEPTH_MAX	256
-#define WORDS_MAX	64		/* globs that are looked at only once */
 
 struct redactor {
-	const char	(*globs)[128];
-	unsigned	 n_globs;
-	uint8_t		 word_n[WORDS_MAX];	/* of "*word*"; 0: another */
+	const struct audit_redaction *rules;
 	struct buf	*out;
 	size_t		 limit;		/* out->n beyond which nobody looks */
 	uint8_t		 in_object[DEPTH_MAX];
 	int		 depth;
 };
 
-/* "*word*" is by far the most frequent pattern. */
-static void
-find_words(struct redactor *r)
+/* "*word*" is by far the most frequent pattern: its length, or 0. */
+static size_t
+word_size(const char *glob)
+{
+	size_t n = strlen(glob);
+
+	return n > 2 && glob[0] == '*' && glob[n - 1] == '*' &&
+	    strcspn(glob + 1, "*?[") == n - 2 ? n - 2 : 0;
+}
+
+void
+audit_redaction_init(struct audit_redaction *r, const char (*globs)[128],
+    unsigned n)
 {
 	unsigned i;
 
-	for (i = 0; i < r->n_globs && i < WORDS_MAX; i++) {
-		const char *glob = r->globs[i];
-		size_t n = strlen(glob);
-
-		r->word_n[i] = n > 2 && glob[0] == '*' && glob[n - 1] == '*' &&
-		    strcspn(glob + 1, "*?[") == n - 2 ? (uint8_t)(n - 2) : 0;
+	memset(r, 0, sizeof(*r));
+	r->globs = globs;
+	r->n = n;
+	for (i = 0; i < n && i < 64; i++) {
+		r->word_n[i] = (uint8_t)word_size(globs[i]);
+		if (r->word_n[i] > 0)
+			r->begins[globs[i][1] & 31] |= 1ULL << i;
 	}
 }
 
-/* Names are short: memmem() would take longer to begin. */
+/* Does one of the words stand in the name? Most letters begin none. */
 static bool
-holds(struct span name, const char *word, size_t n)
+holds_word(const struct audit_redaction *r, struct span name)
 {
+	uint64_t words;
+	unsigned k;
 	size_t i;
 
-	for (i = 0; i + n <= name.n; i++)
-		if (name.p[i] == word[0] && memcmp(name.p + i, word, n) == 0)
-			return true;
+	for (i = 0; i < name.n; i++)
+		for (words = r->begins[name.p[i] & 31]; words != 0;
+		    words &= words - 1) {
+			k = (unsigned)__builtin_ctzll(words);
+			if (name.n - i >= r->word_n[k] && memcmp(name.p + i,
+			    r->globs[k] + 1, r->word_n[k]) == 0)
+				return true;
+		}
 	return false;
 }
 
 static bool
-matches(const struct redactor *r, unsigned i, struct span name)
+matches(const struct audit_redaction *r, struct span name)
 {
-	size_t n = i < WORDS_MAX ? r->word_n[i] : 0;
+	unsigned i;
 
-	return n == 0 ? glob_match(r->globs[i], name) :
-	    holds(name, r->globs[i] + 1, n);
+	if (holds_word(r, name))
+		return true;
+	for (i = 0; i < r->n; i++)
+		if ((i >= 64 || r->word_n[i] == 0) &&
+		    glob_match(r->globs[i], name))
+			return true;
+	return false;
 }
 
 /* raw: the name with its quotes. A name that cannot be read is redacted. */
@@ -69,18 +89,14 @@ is_secret(const struct redactor *r, struct span raw)
 	struct json_value v = { JSON_STRING, raw };
 	char name[NAME_MAX_BYTES];
 	long n = json_string_decode(v, name, sizeof(name));
-	unsigned i;
 	long k;
 
 	if (n < 0)
-		return r->n_globs > 0;
+		return r->rules->n > 0;
 	for (k = 0; k < n; k++)
 		if (name[k] >= 'A' && name[k] <= 'Z')
 			name[k] = (char)(name[k] + 'a' - 'A');
-	for (i = 0; i < r->n_globs; i++)
-		if (matches(r, i, span_make(name, (size_t)n)))
-			return true;
-	return false;
+	return matches(r->rules, span_make(name, (size_t)n));
 }
 
 /* Bytes of the string that begins at s, quotes included. Checked text. */
@@ -207,21 +223,15 @@ cut_at(struct buf *out, size_t begin, size_t max)
 }
 
 int
-audit_redact(struct span json, const char (*globs)[128], unsigned n,
-    size_t max, struct buf *out, bool *cut)
+audit_redact(const struct audit_redaction *rules, struct span json, size_t max,
+    struct buf *out, bool *cut)
 {
-	struct redactor r = { .globs = globs, .n_globs = n, .out = out,
+	struct redactor r = { .rules = rules, .out = out,
 	    .limit = out->n + max };
 	size_t begin = out->n;
-	struct json_value v;
 
 	*cut = false;
-	if (json.n == 0)
-		return 0;
-	if (json_check(json, &v, NULL) != JSON_OK)
-		return -1;
-	find_words(&r);
-	copy(&r, v.raw);
+	copy(&r, json);
 	if (out->overflow)
 		return -1;
 	if (out->n - begin <= max)

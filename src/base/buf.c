@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/num.h"
 
 #define FIRST_SIZE	256
 
@@ -39,12 +40,10 @@ buf_reset(struct buf *b, size_t keep)
 }
 
 int
-buf_reserve(struct buf *b, size_t more)
+buf_reserve_slowly(struct buf *b, size_t more)
 {
 	size_t cap;
 
-	if (more <= b->cap - b->n && b->n + more <= b->max)
-		return 0;
 	if (b->n > b->max || more > b->max - b->n)
 		return -1;
 	cap = b->cap < FIRST_SIZE ? FIRST_SIZE : b->cap;
@@ -56,7 +55,7 @@ buf_reserve(struct buf *b, size_t more)
 }
 
 int
-buf_add(struct buf *b, const void *p, size_t n)
+buf_add_slowly(struct buf *b, const void *p, size_t n)
 {
 	if (b->overflow || buf_reserve(b, n) < 0) {
 		b->overflow = true;
@@ -69,38 +68,12 @@ buf_add(struct buf *b, const void *p, size_t n)
 }
 
 int
-buf_add_span(struct buf *b, struct span s)
-{
-	return buf_add(b, s.p, s.n);
-}
-
-int
-buf_add_str(struct buf *b, const char *s)
-{
-	return buf_add(b, s, strlen(s));
-}
-
-int
-buf_add_char(struct buf *b, char c)
-{
-	if (!b->overflow && b->n < b->cap && b->n < b->max) {
-		b->p[b->n++] = c;
-		return 0;
-	}
-	return buf_add(b, &c, 1);
-}
-
-int
 buf_add_u64(struct buf *b, uint64_t v)
 {
-	char digits[20];
-	size_t i = sizeof(digits);
+	char digits[NUM_DIGITS];
+	size_t n = num_digits(v, digits);
 
-	do {
-		digits[--i] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	return buf_add(b, digits + i, sizeof(digits) - i);
+	return buf_add(b, digits + NUM_DIGITS - n, n);
 }
 
 int

@@ -25,11 +25,8 @@ void	buf_init(struct buf *, size_t max);
 void	buf_free(struct buf *);
 /* Empties; gives memory back when more than keep bytes are held. */
 void	buf_reset(struct buf *, size_t keep);
-int	buf_reserve(struct buf *, size_t more);	/* room for more bytes */
-int	buf_add(struct buf *, const void *, size_t);
-int	buf_add_span(struct buf *, struct span);
-int	buf_add_str(struct buf *, const char *);
-int	buf_add_char(struct buf *, char);
+int	buf_reserve_slowly(struct buf *, size_t more);
+int	buf_add_slowly(struct buf *, const void *, size_t);
 int	buf_add_u64(struct buf *, uint64_t);	/* decimal */
 int	buf_add_i64(struct buf *, int64_t);
 int	buf_printf(struct buf *, const char *fmt, ...)
@@ -39,5 +36,45 @@ int	buf_vprintf(struct buf *, const char *fmt, va_list)
 /* Drops the first n bytes, moving the rest down. */
 void	buf_consume(struct buf *, size_t n);
 struct span buf_span(const struct buf *);
+
+/* Inline, because hundreds of short pieces make up every request: what fits
+ * is copied here, everything else is decided elsewhere. */
+
+/* Room for more bytes. */
+static inline int
+buf_reserve(struct buf *b, size_t more)
+{
+	if (more <= b->cap - b->n && b->n + more <= b->max)
+		return 0;
+	return buf_reserve_slowly(b, more);
+}
+
+static inline int
+buf_add(struct buf *b, const void *p, size_t n)
+{
+	if (b->overflow || n > b->cap - b->n || b->n + n > b->max || n == 0)
+		return buf_add_slowly(b, p, n);
+	memcpy(b->p + b->n, p, n);
+	b->n += n;
+	return 0;
+}
+
+static inline int
+buf_add_span(struct buf *b, struct span s)
+{
+	return buf_add(b, s.p, s.n);
+}
+
+static inline int
+buf_add_str(struct buf *b, const char *s)
+{
+	return buf_add(b, s, strlen(s));
+}
+
+static inline int
+buf_add_char(struct buf *b, char c)
+{
+	return buf_add(b, &c, 1);
+}
 
 #endif

@@ -133,15 +133,35 @@ hash_hmac_sha256(const void *key, size_t key_n, const void *data, size_t n,
 	ASSERT_ALWAYS(out_n == 32);
 }
 
+static const char hex_digits[] = "0123456789abcdef";
+
+/* Eight nibbles in one register; "a" to "f" are 39 above "9" + 1. */
+static inline void
+four_to_hex(const uint8_t in[4], char out[8])
+{
+	uint32_t four;
+	uint64_t x, letters;
+
+	memcpy(&four, in, 4);
+	x = le32toh(four);
+	x = (x | x << 16) & 0x0000ffff0000ffffULL;
+	x = (x | x << 8) & 0x00ff00ff00ff00ffULL;
+	x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0fULL;
+	letters = (x + 0x0606060606060606ULL) >> 4 & 0x0101010101010101ULL;
+	x = htole64(x + 0x3030303030303030ULL + letters * 39);
+	memcpy(out, &x, 8);
+}
+
 void
 hash_hex(const uint8_t *data, size_t n, char *out)
 {
-	static const char hex[] = "0123456789abcdef";
 	size_t i;
 
-	for (i = 0; i < n; i++) {
-		*out++ = hex[data[i] >> 4];
-		*out++ = hex[data[i] & 15];
+	for (i = 0; i + 4 <= n; i += 4, out += 8)
+		four_to_hex(data + i, out);
+	for (; i < n; i++) {
+		*out++ = hex_digits[data[i] >> 4];
+		*out++ = hex_digits[data[i] & 15];
 	}
 	*out = '\0';
 }

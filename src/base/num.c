@@ -6,6 +6,30 @@
  */
 #include "base/num.h"
 
+/* Two digits at a time: a division costs more than the look into a table. */
+size_t
+num_digits(uint64_t v, char out[NUM_DIGITS])
+{
+	static const char pairs[] =
+	    "00010203040506070809101112131415161718192021222324"
+	    "25262728293031323334353637383940414243444546474849"
+	    "50515253545556575859606162636465666768697071727374"
+	    "75767778798081828384858687888990919293949596979899";
+	size_t i = NUM_DIGITS;
+
+	for (; v >= 100; v /= 100) {
+		i -= 2;
+		memcpy(out + i, pairs + v % 100 * 2, 2);
+	}
+	if (v < 10) {
+		out[--i] = (char)('0' + v);
+	} else {
+		i -= 2;
+		memcpy(out + i, pairs + v * 2, 2);
+	}
+	return NUM_DIGITS - i;
+}
+
 static int
 digits(struct span s, uint64_t *out)
 {

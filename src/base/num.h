@@ -1,7 +1,7 @@
 /*
- * num -- the only place where text becomes a number.
+ * num -- the only place where text becomes a number, and digits of one.
  *
- * All return 0, or -1 when the text is not entirely such a number or is
+ * All but num_digits() return 0, or -1 when the text is not entirely such a number or is
  * outside min..max; *out is then untouched.
  */
 #ifndef OMNI2_BASE_NUM_H
@@ -11,6 +11,10 @@
 
 #include "base/span.h"
 
+#define NUM_DIGITS	20	/* of the largest uint64_t */
+
+/* The decimal digits of v, at the end of out; how many there are. */
+size_t	num_digits(uint64_t v, char out[NUM_DIGITS]);
 int	num_u64(struct span, uint64_t min, uint64_t max, uint64_t *out);
 int	num_i64(struct span, int64_t min, int64_t max, int64_t *out);
 int	num_hex(struct span, uint64_t max, uint64_t *out);	/* 1*HEXDIG */

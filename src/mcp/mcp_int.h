@@ -42,6 +42,7 @@ struct mcp {
 	struct arena	*mem;
 	struct conf	 conf;
 	uint64_t	 conf_generation;
+	struct audit_redaction redaction;	/* by conf.redact */
 	struct buf	 params, response, redacted, event;
 	struct visible	 visible[VISIBLE_CACHE];
 	uint64_t	 visible_clock;

@@ -85,6 +85,8 @@ mcp_refresh(struct mcp *m)
 	session_init(m->conf.token_secret);
 	state_init(m->conf.token_secret);
 	task_init(m->conf.token_secret);
+	audit_redaction_init(&m->redaction,
+	    (const char (*)[CONF_ITEM])m->conf.redact.item, m->conf.redact.n);
 	log_set_level((enum log_level)m->conf.log_level);
 	if (m->conf.node[0] != '\0')
 		span_copy(m->node, sizeof(m->node), span_str(m->conf.node));

@@ -71,10 +71,9 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	r.object = span_str(c->object);
 	if (c->arguments.n > 0) {
 		buf_reset(&m->redacted, 1 << 20);
-		if (audit_redact(c->arguments,
-		    (const char (*)[CONF_ITEM])m->conf.redact.item,
-		    m->conf.redact.n, (size_t)m->conf.audit_args_max,
-		    &m->redacted, &r.arguments_cut) == 0)
+		if (audit_redact(&m->redaction, c->arguments,
+		    (size_t)m->conf.audit_args_max, &m->redacted,
+		    &r.arguments_cut) == 0)
 			r.arguments = buf_span(&m->redacted);
 		else
 			r.arguments_cut = true;

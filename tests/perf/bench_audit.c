@@ -83,6 +83,7 @@ bench_json(void)
 	    "*authorization*", "*api_key*", "*apikey*", "*credential*",
 	    "*private_key*" };
 	struct audit_record r = record();
+	struct audit_redaction rules;
 	int64_t begin_us;
 	struct buf b;
 	size_t size = 0;
@@ -90,6 +91,7 @@ bench_json(void)
 	int i;
 
 	buf_init(&b, 1 << 20);
+	audit_redaction_init(&rules, globs, 8);
 	begin_us = cpu_us();
 	for (i = 0; i < 500000; i++) {
 		buf_reset(&b, 1 << 16);
@@ -102,7 +104,7 @@ bench_json(void)
 	begin_us = cpu_us();
 	for (i = 0; i < 500000; i++) {
 		buf_reset(&b, 1 << 16);
-		audit_redact(r.arguments, globs, 8, 16384, &b, &cut);
+		audit_redact(&rules, r.arguments, 16384, &b, &cut);
 	}
 	printf("audit_redact (%zu bytes, 8 patterns): %.2f us\n",
 	    r.arguments.n, (double)(cpu_us() - begin_us) / 500000);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -168,6 +169,25 @@ sizes(void **state)
 	}
 }
 
+static void
+digits(void **state)
+{
+	static const uint64_t odd[] = { 0, 9, 10, 99, 100, 101, 999, 1000,
+		UINT32_MAX, INT64_MAX, UINT64_MAX };
+	char out[NUM_DIGITS], want[32];
+	uint64_t v;
+	size_t i, n;
+
+	(void)state;
+	for (i = 0; i < 12000; i++) {
+		v = i < 11 ? odd[i] : i;
+		n = num_digits(v, out);
+		snprintf(want, sizeof(want), "%llu", (unsigned long long)v);
+		assert_int_equal(n, strlen(want));
+		assert_memory_equal(out + NUM_DIGITS - n, want, n);
+	}
+}
+
 int
 main(void)
 {
@@ -177,6 +197,7 @@ main(void)
 		cmocka_unit_test(hex),
 		cmocka_unit_test(durations),
 		cmocka_unit_test(sizes),
+		cmocka_unit_test(digits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
