@@ -180,6 +180,12 @@ http_media_is(struct span content_type, const char *type)
 {
 	struct span media;
 
+	/* nearly all say just this, or something quite different */
+	if (span_is_nocase(content_type, type))
+		return true;
+	content_type = trim(content_type);
+	if (content_type.n == 0 || (content_type.p[0] | 0x20) != type[0])
+		return false;
 	return next_piece(&content_type, ';', &media) &&
 	    span_is_nocase(media, type);
 }

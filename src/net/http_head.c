@@ -515,3 +515,23 @@ http_head_end(const char *p, size_t n, size_t *scanned)
 	*scanned = limit;
 	return 0;
 }
+
+size_t
+http_memo_find(struct http_memo *m, const char *p, size_t n)
+{
+	bool same = m->at != NULL && m->at == p && n >= m->n &&
+	    memcmp(p, m->bytes, m->n) == 0;
+
+	m->at = NULL;
+	return same ? m->n : 0;
+}
+
+void
+http_memo_note(struct http_memo *m, const char *p, size_t n)
+{
+	if (n > sizeof(m->bytes))
+		return;
+	m->at = p;
+	m->n = n;
+	memcpy(m->bytes, p, n);
+}

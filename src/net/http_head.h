@@ -76,6 +76,25 @@ int	http_request_parse(struct http_head *, const char *p, size_t n,
 int	http_response_parse(struct http_head *, const char *p, size_t n,
 	    struct err *);
 
+/*
+ * A head and the bytes that it was parsed from. Who speaks HTTP on a
+ * connection that is kept says the same head again and again, and the same
+ * bytes at the same place mean the same.
+ */
+#define HTTP_MEMO_MAX	1024		/* longer heads are parsed each time */
+struct http_memo {
+	const char	*at;		/* where they were; NULL: nothing noted */
+	size_t		 n;
+	char		 bytes[HTTP_MEMO_MAX];
+	struct http_head head;
+};
+/* Size of the head if [p, p+n) begins with the one that was noted; else 0.
+ * Either way nothing is noted any more. */
+size_t	http_memo_find(struct http_memo *, const char *p, size_t n);
+/* memo->head is what was parsed from [p, p+n), and stays so until the next
+ * http_memo_find(). */
+void	http_memo_note(struct http_memo *, const char *p, size_t n);
+
 /* First header of that name (case-insensitive), or .p == NULL. */
 struct span http_header_find(const struct http_head *, const char *name);
 const char *http_reason(int status);		/* "Not Found" */
@@ -84,7 +103,7 @@ bool	http_is_token(struct span);
 bool	http_list_has(struct span list, const char *token);
 /* True if Accept lists (or wildcards) the media type, with q > 0. */
 bool	http_accepts(struct span accept, const char *type);
-/* media type of a Content-Type equals type; parameters ignored. */
+/* media type of a Content-Type equals type (lower case); parameters ignored. */
 bool	http_media_is(struct span content_type, const char *type);
 
 #endif

@@ -163,10 +163,11 @@ say_continue(struct conn *c, const struct http_head *h)
 }
 
 static int
-read_length(struct conn *c, const struct conf *conf, struct http_head *h,
+read_length(struct conn *c, const struct conf *conf, struct http_memo *m,
     size_t head, struct span *body, struct err *e)
 {
 	int64_t begun = clock_mono_ms();
+	struct http_head *h = &m->head;
 	size_t want = head + (size_t)h->content_length;
 	bool moved = false;
 	int rc;
@@ -185,6 +186,7 @@ read_length(struct conn *c, const struct conf *conf, struct http_head *h,
 	}
 	if (moved && http_request_parse(h, c->in + c->start, head, e) < 0)
 		return -1;
+	http_memo_note(m, c->in + c->start, head);
 	*body = span_make(c->in + c->start + head, (size_t)h->content_length);
 	c->start += want;
 	return 1;
@@ -255,9 +257,10 @@ read_chunked(struct conn *c, const struct conf *conf, struct http_head *h,
 }
 
 int
-conn_read_request(struct conn *c, const struct conf *conf, struct http_head *h,
+conn_read_request(struct conn *c, const struct conf *conf, struct http_memo *m,
     struct span *body, struct err *e)
 {
+	struct http_head *h = &m->head;
 	size_t head = 0;
 	int rc;
 
@@ -266,14 +269,17 @@ conn_read_request(struct conn *c, const struct conf *conf, struct http_head *h,
 		c->body = NULL;
 		c->body_cap = 0;
 	}
-	if ((rc = read_head(c, conf, &head, e)) <= 0)
-		return rc;
-	if (http_request_parse(h, c->in + c->start, head, e) < 0)
-		return -1;
+	head = http_memo_find(m, c->in + c->start, c->n - c->start);
+	if (head == 0 || head > (size_t)conf->head_max) {
+		if ((rc = read_head(c, conf, &head, e)) <= 0)
+			return rc;
+		if (http_request_parse(h, c->in + c->start, head, e) < 0)
+			return -1;
+	}
 	if (h->has_length && h->content_length > (uint64_t)conf->body_max)
 		return err_set(e, ERR_TOOBIG, "the request body is larger than "
 		    "%lld bytes (limits.body)", (long long)conf->body_max);
 	if (h->chunked)
 		return read_chunked(c, conf, h, head, body, e);
-	return read_length(c, conf, h, head, body, e);
+	return read_length(c, conf, m, head, body, e);
 }

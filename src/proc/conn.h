@@ -28,7 +28,7 @@ void	conn_start(struct conn *, int fd, uint64_t id, const char *peer,
  * call); 0: the peer closed before a request began; -1 with err: answer it and
  * close.
  */
-int	conn_read_request(struct conn *, const struct conf *, struct http_head *,
+int	conn_read_request(struct conn *, const struct conf *, struct http_memo *,
 	    struct span *body, struct err *);
 /* Bytes that belong to the next request already. */
 struct span conn_rest(const struct conn *);

@@ -218,7 +218,7 @@ static void
 client_address(const struct place *w, const struct conf *conf, char *out,
     size_t size)
 {
-	struct span xff = w->head.known[HTTP_H_X_FORWARDED_FOR];
+	struct span xff = w->request.head.known[HTTP_H_X_FORWARDED_FOR];
 	uint32_t i;
 	size_t at;
 
@@ -255,7 +255,7 @@ server_path(struct span path, struct span *name)
 static int
 route(struct place *w, const struct conf *conf, struct span body)
 {
-	struct mcp_http m = { .head = &w->head, .body = body,
+	struct mcp_http m = { .head = &w->request.head, .body = body,
 	    .client_fd = w->conn.fd, .reply = &w->reply,
 	    .release = release, .release_arg = w,
 	    .connection = w->conn.id, .hand_over = hand_over,
@@ -265,15 +265,15 @@ route(struct place *w, const struct conf *conf, struct span body)
 
 	client_address(w, conf, client, sizeof(client));
 	m.client = client;
-	if (!url_path_is_plain(w->head.path)) {
+	if (!url_path_is_plain(w->request.head.path)) {
 		err_set(&e, ERR_BADREQ, "the path is not plain: no empty, \".\" "
 		    "or \"..\" segments, no encoded slashes");
 		return answer_error(w, &e);
 	}
-	if (span_is(w->head.path, "/mcp") ||
-	    server_path(w->head.path, &m.server))
+	if (span_is(w->request.head.path, "/mcp") ||
+	    server_path(w->request.head.path, &m.server))
 		return mcp_serve(w->mcp, &m);
-	return web_serve(w->shm, conf, &w->head, client, &w->reply);
+	return web_serve(w->shm, conf, &w->request.head, client, &w->reply);
 }
 
 static void
@@ -285,7 +285,7 @@ count_reply(struct place *w, struct span body)
 	shm_count_in(s, C_HTTP_REQUESTS, 1);
 	shm_count_in(s, status < 400 ? C_HTTP_2XX : status < 500 ? C_HTTP_4XX :
 	    C_HTTP_5XX, 1);
-	shm_count_in(s, C_RECEIVED_BYTES, w->head.size + body.n);
+	shm_count_in(s, C_RECEIVED_BYTES, w->request.head.size + body.n);
 	shm_count_in(s, C_SENT_BYTES, w->reply.sent_bytes);
 	w->served++;
 	atomic_store_explicit(&s->served, w->served, memory_order_relaxed);
@@ -302,7 +302,7 @@ one_request(struct place *w)
 
 	slot_state(w->shm, SLOT_READING);
 	http_reply_start(&w->reply, w->conn.fd, conf->write_timeout_ms);
-	rc = conn_read_request(&w->conn, conf, &w->head, &body, &e);
+	rc = conn_read_request(&w->conn, conf, &w->request, &body, &e);
 	if (rc == 0)
 		return false;
 	if (rc < 0) {
@@ -311,8 +311,8 @@ one_request(struct place *w)
 		linger(w->conn.fd);
 		return false;
 	}
-	w->reply.is_http10 = w->head.minor == 0;
-	w->reply.keep_alive = w->head.keep_alive && !draining(w);
+	w->reply.is_http10 = w->request.head.minor == 0;
+	w->reply.keep_alive = w->request.head.keep_alive && !draining(w);
 	slot_state(w->shm, SLOT_WRITING);
 	if (route(w, conf, body) < 0)
 		w->reply.keep_alive = false;

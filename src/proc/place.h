@@ -20,7 +20,7 @@ struct place {
 	enum lane_kind	 lane;
 	struct conn	 conn;
 	struct http_reply reply;
-	struct http_head head;
+	struct http_memo request;	/* its head */
 	struct buf	 events;	/* of a stream that was looked at */
 	uint64_t	 served;
 	bool		 released;	/* the connection is no longer ours */

@@ -149,13 +149,19 @@ note_keep_alive(struct http_conn *c, const struct http_head *h)
 static enum outcome
 read_head(struct reading *r, struct err *e)
 {
-	struct http_head *h = &r->pool->head;
+	struct http_memo *m = &r->pool->memo;
+	const struct http_head *h = &m->head;
 	size_t scanned = 0;
 	enum outcome o;
 	int interim = 0;
 	long size;
 
 	for (;;) {
+		if (r->n > 0 &&
+		    (r->pos = http_memo_find(m, r->pool->in, r->n)) > 0) {
+			http_memo_note(m, r->pool->in, r->pos);
+			return DONE;
+		}
 		size = r->n == 0 ? 0 :
 		    http_head_end(r->pool->in, r->n, &scanned);
 		if (size < 0) {
@@ -167,13 +173,16 @@ read_head(struct reading *r, struct err *e)
 				return o;
 			continue;
 		}
-		if (http_response_parse(h, r->pool->in, (size_t)size, e) < 0) {
+		if (http_response_parse(&m->head, r->pool->in, (size_t)size,
+		    e) < 0) {
 			malformed(e);
 			return FAILED;
 		}
 		r->pos = (size_t)size;
-		if (h->status >= 200)
+		if (h->status >= 200) {
+			http_memo_note(m, r->pool->in, r->pos);
 			return DONE;
+		}
 		if (h->status == 101 || ++interim > INTERIM_MAX) {
 			err_set(e, ERR_UPSTREAM, "bad answer: HTTP %d",
 			    h->status);
@@ -238,7 +247,7 @@ static void
 keep_or_close(struct reading *r)
 {
 	struct http_conn *c = r->conn;
-	const struct http_head *h = &r->pool->head;
+	const struct http_head *h = &r->pool->memo.head;
 
 	c->used_ms = clock_mono_ms();
 	c->sent += r->pool->out.n;
@@ -256,7 +265,7 @@ keep_or_close(struct reading *r)
 static enum outcome
 read_answer(struct reading *r, struct err *e)
 {
-	struct http_head *h = &r->pool->head;
+	struct http_head *h = &r->pool->memo.head;
 	struct answer_head a;
 	enum outcome o;
 

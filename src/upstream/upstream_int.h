@@ -98,7 +98,8 @@ struct upstream_pool {
 	uint32_t	 reap_cursor;
 	struct buf	 out;		/* the request being sent */
 	char		*in;		/* UPSTREAM_IN_SIZE */
-	struct http_head head;		/* of the answer being read */
+	struct http_head head;		/* of a link's answer */
+	struct http_memo memo;		/* of the answer being read */
 	uint64_t	 last_id;	/* ids when there is no slot */
 	bool		 busy;		/* an exchange is under way */
 	bool		 is_owner;	/* of links of clients */

@@ -516,6 +516,39 @@ all_known_names(void **state)
 	}
 }
 
+/* The same bytes at the same place: parsed once. Anything else is not. */
+static void
+memo(void **state)
+{
+	static const char text[] = "GET /a HTTP/1.1\r\nHost: h\r\n\r\nbody";
+	static struct http_memo m;
+	char a[sizeof(text)], b[sizeof(text)], big[HTTP_MEMO_MAX + 1];
+	size_t n = sizeof(text) - 1 - 4;
+	struct err e;
+
+	(void)state;
+	memcpy(a, text, sizeof(text));
+	memcpy(b, text, sizeof(text));
+	assert_int_equal(http_memo_find(&m, a, n), 0);
+	assert_int_equal(http_request_parse(&m.head, a, n, &e), 0);
+	http_memo_note(&m, a, n);
+	assert_int_equal(http_memo_find(&m, a, n + 4), n);
+	/* found once only, unless it is noted again */
+	assert_int_equal(http_memo_find(&m, a, n + 4), 0);
+	http_memo_note(&m, a, n);
+	assert_int_equal(http_memo_find(&m, b, n), 0);
+	http_memo_note(&m, a, n);
+	assert_int_equal(http_memo_find(&m, a, n - 1), 0);
+	http_memo_note(&m, a, n);
+	a[5] = 'b';
+	assert_int_equal(http_memo_find(&m, a, n), 0);
+	a[5] = 'a';
+	assert_int_equal(http_memo_find(&m, a, n), 0);
+	memset(big, 'x', sizeof(big));
+	http_memo_note(&m, big, sizeof(big));
+	assert_int_equal(http_memo_find(&m, big, sizeof(big)), 0);
+}
+
 int
 main(void)
 {
@@ -529,6 +562,7 @@ main(void)
 		cmocka_unit_test(end_of_head_byte_by_byte),
 		cmocka_unit_test(responses),
 		cmocka_unit_test(all_known_names),
+		cmocka_unit_test(memo),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
