@@ -224,16 +224,23 @@ check_scalar(const byte *p, const byte *end, const byte **at)
 	}
 }
 
-/* A member name with its colon. */
-static const byte *
-check_name(const byte *p, const byte *end, const byte **at)
+/* A member name with its colon. x: an index is made. */
+static inline __attribute__((always_inline)) const byte *
+check_name(const byte *p, const byte *end, const byte **at,
+    struct json_index *x)
 {
+	const byte *start = p;
+
 	if (p == end || *p != '"') {
 		*at = p;
 		return NULL;
 	}
 	if ((p = check_string(p, end, at)) == NULL)
 		return NULL;
+	if (x != NULL) {
+		x->name_at = (size_t)((const char *)start + 1 - x->text);
+		x->name_n = (size_t)(p - start) - 2;
+	}
 	p = skip_space(p, end);
 	if (p == end || *p != ':') {
 		*at = p;
@@ -253,13 +260,44 @@ in_object(const struct nesting *nest)
 	return nest->objects >> (nest->depth - 1) & 1;
 }
 
+/* A value begins at p, depth levels down: its number, or 0 without a node. */
+static inline uint32_t
+index_begin(struct json_index *x, const byte *p, int depth)
+{
+	struct json_node *node;
+
+	if (depth > (int)x->depth)
+		return 0;
+	if (x->n == JSON_INDEX_NODES) {
+		x->is_full = true;
+		return 0;
+	}
+	node = &x->node[++x->n];
+	node->name_at = x->name_at;
+	node->name_n = x->name_n;
+	node->at = (size_t)((const char *)p - x->text);
+	node->next = 0;
+	node->is_upper = depth < (int)x->depth;
+	return x->n;
+}
+
+/* It ends before p. What did not fit leaves those around it without next. */
+static inline void
+index_end(struct json_index *x, uint32_t number, const byte *p)
+{
+	if (number == 0)
+		return;
+	x->node[number].end = (size_t)((const char *)p - x->text);
+	x->node[number].next = x->is_full ? 0 : x->n + 1;
+}
+
 /*
  * Opens the container at p. Returns what follows: behind "{" and the first
  * name, or behind "[", or, with *closed, behind an empty container.
  */
-static const byte *
+static inline __attribute__((always_inline)) const byte *
 check_open(struct nesting *nest, const byte *p, const byte *end,
-    bool *closed, const byte **at)
+    bool *closed, const byte **at, struct json_index *x)
 {
 	uint64_t bit = 1ULL << nest->depth;
 	bool object = *p == '{';
@@ -270,16 +308,16 @@ check_open(struct nesting *nest, const byte *p, const byte *end,
 		return p + 1;
 	nest->objects = object ? nest->objects | bit : nest->objects & ~bit;
 	nest->depth++;
-	return object ? check_name(p, end, at) : p;
+	return object ? check_name(p, end, at, x) : p;
 }
 
 /*
  * Behind a value: closes what closes here. Returns the place of the next
  * value, or, with depth 0, the end of the whole value.
  */
-static const byte *
+static inline __attribute__((always_inline)) const byte *
 check_after(struct nesting *nest, const byte *p, const byte *end,
-    const byte **at)
+    const byte **at, struct json_index *x)
 {
 	while (nest->depth > 0) {
 		p = skip_space(p, end);
@@ -287,12 +325,14 @@ check_after(struct nesting *nest, const byte *p, const byte *end,
 			break;
 		if (*p == ',') {
 			p = skip_space(p + 1, end);
-			return in_object(nest) ? check_name(p, end, at) : p;
+			return in_object(nest) ? check_name(p, end, at, x) : p;
 		}
 		if (*p != (in_object(nest) ? '}' : ']'))
 			break;
 		nest->depth--;
 		p++;
+		if (x != NULL && nest->depth <= (int)x->depth)
+			index_end(x, x->open[nest->depth], p);
 	}
 	if (nest->depth == 0)
 		return p;
@@ -300,12 +340,14 @@ check_after(struct nesting *nest, const byte *p, const byte *end,
 	return NULL;
 }
 
-/* Checks one value that begins at p. Returns the byte behind it, or NULL. */
-static const byte *
+/* Checks one value that begins at p. Returns the byte behind it, or NULL.
+ * Compiled twice: x is NULL or never. */
+static inline __attribute__((always_inline)) const byte *
 check_value(const byte *p, const byte *end, enum json_status *status,
-    const byte **at)
+    const byte **at, struct json_index *x)
 {
 	struct nesting nest = { 0, 0 };
+	uint32_t number = 0;
 	bool complete;
 
 	*status = JSON_SYNTAX;
@@ -315,27 +357,35 @@ check_value(const byte *p, const byte *end, enum json_status *status,
 			*at = p;
 			return NULL;
 		}
+		if (x != NULL)
+			number = index_begin(x, p, nest.depth);
 		if (*p == '{' || *p == '[') {
 			if (nest.depth == JSON_DEPTH_MAX) {
 				*status = JSON_TOO_DEEP;
 				*at = p;
 				return NULL;
 			}
-			p = check_open(&nest, p, end, &complete, at);
+			if (x != NULL && nest.depth <= (int)x->depth)
+				x->open[nest.depth] = number;
+			p = check_open(&nest, p, end, &complete, at, x);
 		} else {
 			p = check_scalar(p, end, at);
 			complete = true;
 		}
-		if (p != NULL && complete)
-			p = check_after(&nest, p, end, at);
+		if (p != NULL && complete) {
+			if (x != NULL)
+				index_end(x, number, p);
+			p = check_after(&nest, p, end, at, x);
+		}
 		if (p == NULL)
 			return NULL;
 	} while (nest.depth > 0);
 	return p;
 }
 
-enum json_status
-json_check(struct span text, struct json_value *value, size_t *error_at)
+static inline __attribute__((always_inline)) enum json_status
+check_text(struct span text, struct json_value *value, size_t *error_at,
+    struct json_index *x)
 {
 	const byte *start = (const byte *)text.p, *end, *p, *at = NULL;
 	enum json_status status = JSON_SYNTAX;
@@ -347,7 +397,7 @@ json_check(struct span text, struct json_value *value, size_t *error_at)
 	}
 	end = start + text.n;
 	start = skip_space(start, end);
-	p = check_value(start, end, &status, &at);
+	p = check_value(start, end, &status, &at, x);
 	if (p != NULL && (at = skip_space(p, end)) == end) {
 		*value = (struct json_value){ type_of(*start),
 		    { (const char *)start, (size_t)(p - start) } };
@@ -356,6 +406,24 @@ json_check(struct span text, struct json_value *value, size_t *error_at)
 	if (error_at != NULL)
 		*error_at = (size_t)((const char *)at - text.p);
 	return status;
+}
+
+enum json_status
+json_check(struct span text, struct json_value *value, size_t *error_at)
+{
+	return check_text(text, value, error_at, NULL);
+}
+
+enum json_status
+json_check_index(struct span text, struct json_value *value, size_t *error_at,
+    struct json_index *x, unsigned depth)
+{
+	x->text = text.p;
+	x->depth = depth < JSON_INDEX_DEPTH ? depth : JSON_INDEX_DEPTH;
+	x->n = 0;
+	x->is_full = false;
+	x->name_at = x->name_n = 0;
+	return check_text(text, value, error_at, x);
 }
 
 /*
@@ -572,20 +640,80 @@ is_wanted(const char *wanted, struct span name)
 	    strncmp(wanted, name.p, name.n) == 0 && wanted[name.n] == '\0';
 }
 
+/* Where a walk over the members of an object is. */
+struct walk {
+	const struct json_index *x;	/* NULL: over the text itself */
+	uint32_t	 number, end;
+	struct span	 object;
+	size_t		 pos;
+};
+
+/* The node of this value, or NULL: they are in the order of the text. */
+static const struct json_node *
+find_node(const struct json_index *x, struct span value)
+{
+	size_t at = (size_t)(value.p - x->text);
+	uint32_t low = 1, high = x->n, middle;
+
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (x->node[middle].at < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low <= x->n && x->node[low].at == at &&
+	    x->node[low].end == at + value.n ? &x->node[low] : NULL;
+}
+
+static void
+walk_begin(struct walk *w, const struct json_index *x, struct span object)
+{
+	const struct json_node *node = x == NULL ? NULL : find_node(x, object);
+
+	w->x = NULL;
+	w->object = object;
+	w->pos = 0;
+	if (node == NULL || !node->is_upper || node->next == 0)
+		return;
+	w->x = x;
+	w->number = (uint32_t)(node - x->node) + 1;
+	w->end = node->next;
+}
+
+static inline bool
+walk_next(struct walk *w, struct span *name, struct json_value *value)
+{
+	const struct json_node *node;
+
+	if (w->x == NULL)
+		return json_next_member(w->object, &w->pos, name, value);
+	if (w->number == w->end)
+		return false;
+	node = &w->x->node[w->number];
+	*name = span_make(w->x->text + node->name_at, node->name_n);
+	value->raw = span_make(w->x->text + node->at, node->end - node->at);
+	value->type = type_of((byte)value->raw.p[0]);
+	w->number = node->next;
+	return true;
+}
+
 enum json_status
-json_object(struct span object, const char *const *names,
-    struct json_value *values, int n)
+json_object_at(const struct json_index *x, struct span object,
+    const char *const *names, struct json_value *values, int n)
 {
 	struct span seen[SMALL_OBJECT], name;
 	struct json_value value;
-	size_t pos = 0, members = 0;
+	size_t members = 0;
+	struct walk w;
 	int i;
 
 	if (object.n == 0 || object.p[0] != '{')
 		return JSON_WRONG_TYPE;
 	for (i = 0; i < n && i < NAMES_MAX; i++)
 		values[i] = (struct json_value){ JSON_NONE, { NULL, 0 } };
-	for (; json_next_member(object, &pos, &name, &value); members++) {
+	walk_begin(&w, x, object);
+	for (; walk_next(&w, &name, &value); members++) {
 		if (memchr(name.p, '\\', name.n) != NULL)
 			return JSON_ESCAPED_NAME;
 		if (members < SMALL_OBJECT) {
@@ -593,13 +721,23 @@ json_object(struct span object, const char *const *names,
 				return JSON_DUPLICATE;
 			seen[members] = name;
 		}
-		for (i = 0; i < n && i < NAMES_MAX; i++)
-			if (is_wanted(names[i], name))
+		for (i = 0; i < n && i < NAMES_MAX; i++) {
+			if (is_wanted(names[i], name)) {
 				values[i] = value;
+				break;
+			}
+		}
 	}
 	if (members > SMALL_OBJECT && !names_are_unique(object, members))
 		return JSON_DUPLICATE;
 	return JSON_OK;
+}
+
+enum json_status
+json_object(struct span object, const char *const *names,
+    struct json_value *values, int n)
+{
+	return json_object_at(NULL, object, names, values, n);
 }
 
 bool

@@ -27,6 +27,27 @@ struct json_value {
 	struct span	raw;
 };
 
+/*
+ * Where the upper values of a checked text begin and end, so that nobody has
+ * to pass over the text again. In the order of the text; numbers from 1.
+ */
+#define JSON_INDEX_NODES	96
+#define JSON_INDEX_DEPTH	4
+struct json_index {
+	const char	*text;
+	unsigned	 depth;		/* values below it are not in it */
+	uint32_t	 n;
+	bool		 is_full;	/* there are more than fit */
+	size_t		 name_at, name_n;	/* while it is made */
+	uint32_t	 open[JSON_INDEX_DEPTH + 1];
+	struct json_node {
+		size_t	 name_at, name_n;	/* of a member */
+		size_t	 at, end;
+		uint32_t next;		/* after it and all in it; 0: not known */
+		bool	 is_upper;	/* what is in it is in the index, too */
+	} node[JSON_INDEX_NODES + 1];
+};
+
 enum json_status {
 	JSON_OK,
 	JSON_SYNTAX,		/* not JSON, or not UTF-8 */
@@ -46,6 +67,13 @@ enum json_status json_check(struct span text, struct json_value *value,
 	    size_t *error_at);
 
 /*
+ * The same, and fills an index down to depth (0: the value alone) levels below
+ * the value, at most JSON_INDEX_DEPTH; valid as long as the text.
+ */
+enum json_status json_check_index(struct span text, struct json_value *value,
+	    size_t *error_at, struct json_index *, unsigned depth);
+
+/*
  * Reads the members of an object in an already checked text. names[0..n-1]
  * are looked for; values[i] gets the value, or type JSON_NONE. Duplicates of
  * any member (named or not) and escaped names are refused. n <= 32.
@@ -56,6 +84,11 @@ enum json_status json_check(struct span text, struct json_value *value,
  */
 enum json_status json_object(struct span object, const char *const *names,
 	    struct json_value *values, int n) __asm__("omni2_json_object");
+
+/* The same with the help of the index of that text; which may hold this
+ * object or not. */
+enum json_status json_object_at(const struct json_index *, struct span object,
+	    const char *const *names, struct json_value *values, int n);
 
 /* Walks members or elements; start with *pos = 0. Checked text only.
  * Returns true while there is one. name is raw, without its quotes. */

@@ -10,6 +10,8 @@
 #include "base/hash.h"
 #include "base/num.h"
 
+#define MEMBERS_DEPTH	3	/* message, params, arguments and _meta */
+
 static const struct {
 	uint32_t	number;
 	const char	*text;
@@ -56,7 +58,7 @@ decode_id(struct json_value v, struct mcp_message *m, struct err *e)
 }
 
 static int
-decode_meta(struct mcp_message *m, struct err *e)
+decode_meta(const struct json_index *x, struct mcp_message *m, struct err *e)
 {
 	static const char *const names[] = { "progressToken",
 	    META_PREFIX "protocolVersion", META_PREFIX "clientCapabilities",
@@ -64,7 +66,7 @@ decode_meta(struct mcp_message *m, struct err *e)
 	struct json_value v[5];
 	enum json_status st;
 
-	st = json_object(m->meta.raw, names, v, 5);
+	st = json_object_at(x, m->meta.raw, names, v, 5);
 	if (st != JSON_OK)
 		return err_set(e, ERR_BADREQ, "params._meta: %s",
 		    json_status_text(st));
@@ -91,7 +93,8 @@ static const char *const param_names[PARAM_COUNT] = {
 };
 
 static int
-decode_params(struct json_value params, struct mcp_message *m, struct err *e)
+decode_params(const struct json_index *x, struct json_value params,
+    struct mcp_message *m, struct err *e)
 {
 	struct json_value *v = m->param;
 	enum json_status st;
@@ -101,11 +104,11 @@ decode_params(struct json_value params, struct mcp_message *m, struct err *e)
 	if (params.type != JSON_OBJECT)
 		return err_set(e, ERR_BADREQ, "params must be an object");
 	m->params = params;
-	st = json_object(params.raw, param_names, v, PARAM_COUNT);
+	st = json_object_at(x, params.raw, param_names, v, PARAM_COUNT);
 	if (st != JSON_OK)
 		return err_set(e, ERR_BADREQ, "params: %s", json_status_text(st));
 	if (v[1].type == JSON_OBJECT) {
-		st = json_object(v[1].raw, NULL, NULL, 0);
+		st = json_object_at(x, v[1].raw, NULL, NULL, 0);
 		if (st == JSON_DUPLICATE)
 			return err_set(e, ERR_BADREQ, "params.arguments: %s",
 			    json_status_text(st));
@@ -115,7 +118,7 @@ decode_params(struct json_value params, struct mcp_message *m, struct err *e)
 	if (v[0].type != JSON_OBJECT)
 		return err_set(e, ERR_BADREQ, "params._meta must be an object");
 	m->meta = v[0];
-	return decode_meta(m, e);
+	return decode_meta(x, m, e);
 }
 
 int
@@ -124,11 +127,12 @@ mcp_decode(struct span body, struct mcp_message *m, struct err *e)
 	static const char *const names[] = { "jsonrpc", "id", "method",
 	    "params", "result", "error" };
 	struct json_value root, v[6];
+	struct json_index x;
 	enum json_status st;
 	size_t at = 0;
 
 	memset(m, 0, sizeof(*m));
-	st = json_check(body, &root, &at);
+	st = json_check_index(body, &root, &at, &x, MEMBERS_DEPTH);
 	if (st != JSON_OK)
 		return err_set(e, ERR_PARSE, "Parse error: %s at byte %zu",
 		    json_status_text(st), at);
@@ -138,7 +142,7 @@ mcp_decode(struct span body, struct mcp_message *m, struct err *e)
 		    "2025-03-26; this one is not");
 	if (root.type != JSON_OBJECT)
 		return err_set(e, ERR_BADREQ, "A JSON-RPC message is an object");
-	st = json_object(root.raw, names, v, 6);
+	st = json_object_at(&x, root.raw, names, v, 6);
 	if (st != JSON_OK)
 		return err_set(e, ERR_BADREQ, "Invalid request: %s",
 		    json_status_text(st));
@@ -162,7 +166,7 @@ mcp_decode(struct span body, struct mcp_message *m, struct err *e)
 		    "a request has neither result nor error");
 	m->is_request = m->id.n > 0;
 	m->is_notification = !m->is_request;
-	return decode_params(v[3], m, e);
+	return decode_params(&x, v[3], m, e);
 }
 
 bool

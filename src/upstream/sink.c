@@ -74,7 +74,7 @@ too_big(struct upstream_call *call, struct err *e)
 }
 
 static int
-message_read(struct message *m, struct span object,
+message_read(struct message *m, const struct json_index *x, struct span object,
     struct upstream_call *call, struct err *e)
 {
 	const struct json_value *v = m->member;
@@ -83,7 +83,7 @@ message_read(struct message *m, struct span object,
 	int64_t id;
 
 	m->raw = object;
-	st = json_object(object, member_names, m->member, M_COUNT);
+	st = json_object_at(x, object, member_names, m->member, M_COUNT);
 	if (st != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "bad answer: %s",
 		    json_status_text(st));
@@ -236,13 +236,14 @@ not_ours(const struct message *m, struct err *e)
 }
 
 static int
-one_message(struct sink *s, struct span object, struct err *e)
+one_message(struct sink *s, const struct json_index *x, struct span object,
+    struct err *e)
 {
 	struct upstream_call *call = s->call;
 	struct message m;
 	struct span value;
 
-	if (message_read(&m, object, call, e) < 0)
+	if (message_read(&m, x, object, call, e) < 0)
 		return -1;
 	if (!m.is_response)
 		return other_message(s, &m, e);
@@ -281,7 +282,7 @@ sink_envelope(struct sink *s, struct err *e)
 	if ((st = json_check(text, &v, NULL)) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "bad answer: %s",
 		    json_status_text(st));
-	if (message_read(&m, v.raw, s->call, e) < 0)
+	if (message_read(&m, NULL, v.raw, s->call, e) < 0)
 		return -1;
 	return m.is_response && m.is_ours ? 0 : not_ours(&m, e);
 }
@@ -304,32 +305,33 @@ batch(struct sink *s, struct span array, struct err *e)
 		if (v.type != JSON_OBJECT)
 			return err_set(e, ERR_UPSTREAM,
 			    "bad answer: a batch of something else");
-		if (message_read(&m, v.raw, call, e) < 0)
+		if (message_read(&m, NULL, v.raw, call, e) < 0)
 			return -1;
 		if (m.is_response && m.is_ours && ours.p == NULL &&
 		    !s->answered)
 			ours = v.raw;
-		else if (one_message(s, v.raw, e) < 0)
+		else if (one_message(s, NULL, v.raw, e) < 0)
 			return -1;
 		else if (m.is_response)
 			return err_set(e, ERR_UPSTREAM,
 			    "bad answer: it came twice");
 	}
-	return ours.p == NULL ? 0 : one_message(s, ours, e);
+	return ours.p == NULL ? 0 : one_message(s, NULL, ours, e);
 }
 
 int
 sink_message(struct sink *s, struct span text, struct err *e)
 {
+	struct json_index x;
 	enum json_status st;
 	struct json_value v;
 
-	st = json_check(text, &v, NULL);
+	st = json_check_index(text, &v, NULL, &x, 1);
 	if (st != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "bad answer: %s",
 		    json_status_text(st));
 	if (v.type == JSON_OBJECT)
-		return one_message(s, v.raw, e);
+		return one_message(s, &x, v.raw, e);
 	if (v.type == JSON_ARRAY)
 		return batch(s, v.raw, e);
 	return err_set(e, ERR_UPSTREAM, "bad answer: not a JSON object");
@@ -527,8 +529,8 @@ end_of_refusal(struct sink *s, struct err *e)
 
 	if (s->kind == SINK_JSON &&
 	    json_check(buf_span(call->response), &v, NULL) == JSON_OK &&
-	    v.type == JSON_OBJECT && message_read(&m, v.raw, call, e) == 0 &&
-	    m.is_response) {
+	    v.type == JSON_OBJECT &&
+	    message_read(&m, NULL, v.raw, call, e) == 0 && m.is_response) {
 		ours = m.is_ours;
 		code = sink_error_text(m.member[M_ERROR], text, sizeof(text));
 	}
@@ -541,7 +543,7 @@ end_of_refusal(struct sink *s, struct err *e)
 		    s->status);
 	}
 	if (ours)
-		return one_message(s, v.raw, e);
+		return one_message(s, NULL, v.raw, e);
 	if (s->status < 500)
 		call->maybe_executed = false;
 	return err_set(e, ERR_UPSTREAM, "HTTP %d%s%s", s->status,

@@ -139,6 +139,58 @@ walk_unchecked(struct span text)
 	json_string_decode(v, out, sizeof(out));
 }
 
+static bool
+same_value(struct json_value a, struct json_value b)
+{
+	return a.type == b.type && a.raw.p == b.raw.p && a.raw.n == b.raw.n;
+}
+
+/* Every object of the text, by the index and without it. */
+static void
+compare_objects(const struct json_index *x, struct json_value v)
+{
+	static const char *const names[] = { "id", "a", "method", "" };
+	struct json_value by_index[4], by_text[4], inner;
+	struct span name;
+	size_t pos = 0;
+	int i;
+
+	if (v.type == JSON_ARRAY) {
+		while (json_next_element(v.raw, &pos, &inner))
+			compare_objects(x, inner);
+		return;
+	}
+	if (v.type != JSON_OBJECT)
+		return;
+	FUZZ_CHECK(json_object_at(x, v.raw, names, by_index, 4) ==
+	    json_object(v.raw, names, by_text, 4));
+	for (i = 0; i < 4; i++)
+		FUZZ_CHECK(same_value(by_index[i], by_text[i]));
+	while (json_next_member(v.raw, &pos, &name, &inner))
+		compare_objects(x, inner);
+}
+
+static void
+check_index(struct span text, enum json_status status, struct json_value v,
+    size_t at)
+{
+	struct json_value again = { JSON_NONE, { NULL, 0 } };
+	struct json_index x;
+	unsigned depth;
+	size_t where;
+
+	for (depth = 0; depth <= JSON_INDEX_DEPTH + 1; depth++) {
+		where = SIZE_MAX;
+		FUZZ_CHECK(json_check_index(text, &again, &where, &x, depth) ==
+		    status);
+		FUZZ_CHECK(where == at);
+		if (status != JSON_OK)
+			continue;
+		FUZZ_CHECK(same_value(again, v));
+		compare_objects(&x, v);
+	}
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
@@ -155,6 +207,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	oracle_parse(&o, text.p, text.n, false);
 	check_verdict(text, status, &o);
 	walk_unchecked(text);
+	check_index(text, status, v, at);
 	if (status == JSON_OK) {
 		FUZZ_CHECK(v.type != JSON_NONE && v.raw.p >= text.p &&
 		    v.raw.p + v.raw.n <= text.p + n);

@@ -430,6 +430,68 @@ every_status_has_a_text(void **state)
 		    json_status_text((enum json_status)s), "unknown");
 }
 
+static void
+index_of_the_upper_values(void **state)
+{
+	static const char text[] = " { \"a\" : {\"b\":[1,{\"c\":{}}],\"d\":\"x\"}, "
+	    "\"e\":[ ] , \"f\":-1.5e3}";
+	static const char *const names[] = { "b", "d", "f" };
+	struct json_value v, a[3], root[3];
+	struct json_index x;
+	unsigned depth;
+
+	(void)state;
+	for (depth = 0; depth <= JSON_INDEX_DEPTH; depth++) {
+		assert_int_equal(json_check_index(span_str(text), &v, NULL, &x,
+		    depth), JSON_OK);
+		assert_int_equal(x.n, depth == 0 ? 1 : depth == 1 ? 4 :
+		    depth == 2 ? 6 : depth == 3 ? 8 : 9);
+		assert_int_equal(json_object_at(&x, v.raw, names, root, 3),
+		    JSON_OK);
+		assert_int_equal(root[0].type, JSON_NONE);
+		assert_true(span_is(root[2].raw, "-1.5e3"));
+		/* an object that is not in the index is read all the same */
+		assert_int_equal(json_object_at(&x, span_make(strchr(text, '{')
+		    + 8, 30), names, a, 3), JSON_OK);
+		assert_true(span_is(a[0].raw, "[1,{\"c\":{}}]"));
+		assert_true(span_is(a[1].raw, "\"x\""));
+		assert_int_equal(a[2].type, JSON_NONE);
+	}
+	/* what is wrong is found at the same place */
+	assert_int_equal(json_check_index(SPAN_LIT("{\"a\":[1,}"), &v, NULL,
+	    &x, 3), JSON_SYNTAX);
+	assert_int_equal(json_check_index(SPAN_LIT("{\"a\":1,\"a\":2}"), &v,
+	    NULL, &x, 3), JSON_OK);
+	assert_int_equal(json_object_at(&x, v.raw, NULL, NULL, 0),
+	    JSON_DUPLICATE);
+}
+
+static void
+index_that_is_full(void **state)
+{
+	static const char *const names[] = { "first", "last", "m50" };
+	static char text[16384];
+	struct json_value v, m[3];
+	struct json_index x;
+	size_t n = 0;
+	int i;
+
+	(void)state;
+	n += (size_t)sprintf(text + n, "{\"first\":{\"a\":1}");
+	for (i = 0; i < 2 * JSON_INDEX_NODES; i++)
+		n += (size_t)sprintf(text + n, ",\"m%d\":[%d]", i, i);
+	sprintf(text + n, ",\"last\":{\"b\":2}}");
+	assert_int_equal(json_check_index(span_str(text), &v, NULL, &x, 2),
+	    JSON_OK);
+	assert_true(x.is_full);
+	assert_int_equal(json_object_at(&x, v.raw, names, m, 3), JSON_OK);
+	assert_true(span_is(m[0].raw, "{\"a\":1}"));
+	assert_true(span_is(m[1].raw, "{\"b\":2}"));
+	assert_true(span_is(m[2].raw, "[50]"));
+	/* complete before it was full, and after */
+	assert_int_equal(json_object_at(&x, m[0].raw, names, m, 3), JSON_OK);
+}
+
 int
 main(void)
 {
@@ -447,6 +509,8 @@ main(void)
 		cmocka_unit_test(plain_strings),
 		cmocka_unit_test(numbers_and_truth),
 		cmocka_unit_test(every_status_has_a_text),
+		cmocka_unit_test(index_of_the_upper_values),
+		cmocka_unit_test(index_that_is_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
