@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC	0x326d68736d6f0a0aULL
-#define SHM_LAYOUT	2u
+#define SHM_LAYOUT	3u
 #define SHM_SLOT_SIZE	4096u
 #define SHM_SERVERS_MAX	1024u
 #define SHM_BUCKETS	14
@@ -129,6 +129,7 @@ struct shm_health {			/* loader: id, name; others as noted */
 	_Atomic int64_t	 checked_wall_us, changed_wall_us;	/* poller */
 	_Atomic uint64_t tools, resources, prompts, templates;	/* poller */
 	_Atomic uint64_t dirty;		/* any: lists have changed, read again */
+	_Atomic uint64_t legacy;	/* workers, poller: CAS (legacy.h) */
 	char		 error[128];	/* poller; may be torn, for people only */
 };
 

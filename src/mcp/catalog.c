@@ -329,7 +329,6 @@ add_server(struct builder *b, struct cat_head *c, const struct cat_source *src)
 	s->server_id = src->server_id;
 	s->era = src->era;
 	s->listed = src->listed;
-	s->is_dual = src->is_dual;
 	s->org = put(b, span_str(src->org));
 	s->name = put(b, span_str(src->name));
 	catalog_slug(slug, sizeof(slug), span_str(src->name));
@@ -342,8 +341,7 @@ add_server(struct builder *b, struct cat_head *c, const struct cat_source *src)
 	h ^= hash_bytes(2, src->capabilities.p, src->capabilities.n) * 3;
 	h ^= hash_bytes(3, src->instructions.p, src->instructions.n) * 5;
 	h ^= hash_bytes(4, src->version, strlen(src->version)) * 7;
-	c->content = hash_mix(c->content ^ h ^ s->era ^ (s->listed * 77u) ^
-	    (s->is_dual * 991u));
+	c->content = hash_mix(c->content ^ h ^ s->era ^ (s->listed * 77u));
 }
 
 int

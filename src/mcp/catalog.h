@@ -42,8 +42,6 @@ struct cat_server {
 	uint32_t	first[ITEM_KIND_COUNT], n[ITEM_KIND_COUNT];
 	uint32_t	era;		/* enum sess_era */
 	uint32_t	listed;		/* 1: lists were read at least once */
-	uint32_t	is_dual;	/* 1: a modern one that keeps sessions
-					 * in the legacy era, too */
 	struct cat_str	org, name, slug;	/* slug: URI scheme prefix */
 	struct cat_str	version;	/* negotiated revision */
 	struct cat_str	capabilities;	/* raw JSON object */
@@ -71,7 +69,7 @@ struct cat_source {
 	int64_t		server_id;
 	const char	*org, *name;
 	enum sess_era	era;
-	bool		listed, is_dual;
+	bool		listed;
 	const char	*version;
 	struct span	capabilities, info, instructions;
 	const struct cat_source_item *item;

@@ -97,14 +97,15 @@ watch_mailbox(struct forward *f)
 	f->up.on_extra = f->up.extra_fd < 0 ? NULL : ask_on_mail;
 }
 
-/* Does this modern server speak the legacy era, too? */
+/* Whether it speaks the legacy era, too, is asked when it is needed. */
 static bool
-is_dual(const struct mcp_call *c, const struct pol_server *s)
+is_modern_server(const struct mcp_call *c, const struct pol_server *s)
 {
 	uint32_t i = c->catalog == NULL ? CAT_NONE :
 	    catalog_find_server(c->catalog, s->id);
 
-	return i != CAT_NONE && cat_server(c->catalog, i)->is_dual;
+	return i != CAT_NONE && cat_server(c->catalog, i)->era ==
+	    ERA_MODERN;
 }
 
 static void
@@ -146,7 +147,7 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->up.arg = f;
 	f->resume_fd = -1;
 	forward_caps(f);
-	f->target.wants_legacy = !c->modern && is_dual(c, s);
+	f->target.wants_legacy = !c->modern && is_modern_server(c, s);
 	watch_mailbox(f);
 	f->up.response = &m->response;
 	buf_reset(&m->response, 1 << 20);

@@ -23,6 +23,7 @@
 #include "mcp/state.h"
 #include "proc/links.h"
 #include "shm/client.h"
+#include "shm/legacy.h"
 #include "shm/slot.h"
 
 #define STREAM_MS	3600000	/* then it is opened anew */
@@ -80,8 +81,6 @@ struct ears {
 	struct hearing	 shared;
 	bool		 shared_ended;
 	int		 status;	/* of the shared one, then */
-	bool		 is_dual;	/* it is modern, and clients have
-					 * legacy sessions all the same */
 	bool		 has_links;	/* HTTP+SSE */
 	bool		 is_wanted;	/* an ear is EAR_IS_WANTED */
 	size_t		 result_max;
@@ -355,6 +354,18 @@ pause_hearing(struct hearing *h, int64_t *wait_ms, bool was_good,
 		fiber_sleep(RETRY_MIN_MS);
 }
 
+/* It is modern, and clients have legacy sessions all the same. */
+static bool
+is_dual(const struct ears *all)
+{
+	const struct upstream_target *t = all->target;
+
+	return all->shared.session.era == ERA_MODERN &&
+	    t->health < SHM_SERVERS_MAX &&
+	    legacy_known(shm_health(all->shm, t->health), t->config_hash,
+	    clock_mono_ms(), NULL) == LEGACY_YES;
+}
+
 /* What it said while nobody listened is lost. */
 static void
 mark_dirty(const struct hearing *h)
@@ -493,7 +504,7 @@ hear_news(struct hearing *h, struct err *e)
 		    hear_legacy(h, e);
 		if (atomic_load(&again) != 0)
 			continue;
-		if (rv == REFUSED || (!h->all->is_dual && !h->all->has_links))
+		if (rv == REFUSED || (!is_dual(h->all) && !h->all->has_links))
 			return rv;
 		was_good = clock_mono_ms() - began >= LONG_MS;
 		if (was_good)
@@ -855,8 +866,8 @@ hear_all(struct ears *all)
 	int64_t next_ms = 0;
 	struct err e;
 
-	if ((all->shared.session.era == ERA_LEGACY || all->is_dual) &&
-	    (p[0].fd = upstream_hear_listen(all->stdio_socket,
+	/* a modern one may prove to be of both eras */
+	if ((p[0].fd = upstream_hear_listen(all->stdio_socket,
 	    all->target->server_id, &e)) < 0)
 		log_warn("%s", e.text);
 	if (all->has_links && (p[1].fd = upstream_link_listen(
@@ -865,7 +876,7 @@ hear_all(struct ears *all)
 	fibers_init(EARS_MAX + 1 + (all->has_links ? LINKS_CONNS : 0));
 	fiber_start(shared_main, all);
 	while (atomic_load(&stop) == 0 && (!all->shared_ended ||
-	    ((all->is_dual || all->has_links) && all->status == REFUSED))) {
+	    ((is_dual(all) || all->has_links) && all->status == REFUSED))) {
 		if (clock_mono_ms() >= next_ms) {
 			look_for_sessions(all);
 			next_ms = clock_mono_ms() + LOOK_MS;
@@ -898,7 +909,6 @@ run(struct shm *shm, const char *stdio_socket,
 	sigaction(SIGUSR1, &sa, NULL);
 	all.shm = shm;
 	all.target = t;
-	all.is_dual = w->is_dual;
 	all.stdio_socket = stdio_socket;
 	all.back = back;
 	all.poller = getppid();
@@ -1036,9 +1046,8 @@ is_outdated(struct listener *l, const struct shm *shm,
 {
 	struct sess_info s;
 
-	if (w->era == ERA_MODERN)
-		return w->is_dual != l->is_dual;
-	if (!shm_sess_get(shm, t->health, t->server_id, &s))
+	if (w->era == ERA_MODERN ||
+	    !shm_sess_get(shm, t->health, t->server_id, &s))
 		return false;
 	if (l->opened == 0)
 		l->opened = s.opened;	/* it opened the first one itself */

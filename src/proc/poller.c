@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fdio.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/json_read.h"
 #include "conf/model.h"
@@ -30,6 +31,7 @@
 #include "shm/client.h"
 #include "shm/gen.h"
 #include "shm/health.h"
+#include "shm/legacy.h"
 #include "shm/slot.h"
 #include "store/store.h"
 
@@ -51,7 +53,7 @@ struct known {
 	struct span	 capabilities, info, instructions;
 	enum sess_era	 era;
 	char		 version[16];
-	bool		 listed, is_dual;
+	bool		 listed;
 	/* the probe under way */
 	pid_t		 pid;
 	int		 fd;
@@ -232,7 +234,6 @@ inherit_lists(struct poller *p, struct known *k)
 	k->era = (enum sess_era)s->era;
 	span_copy(k->version, sizeof(k->version), cat_span(c, s->version));
 	k->listed = true;
-	k->is_dual = s->is_dual != 0;
 	shm_unpin(p->shm, SNAP_CATALOG);
 }
 
@@ -414,7 +415,6 @@ part_kind(uint32_t part, enum item_kind *kind)
 		return true;
 	case PROBE_OPENED:
 	case PROBE_RESULT:
-	case PROBE_DUAL:
 	case PROBE_DONE:
 	case PROBE_FAILED:
 		break;
@@ -471,10 +471,20 @@ report_end(const struct known *k, char *why, size_t size)
 	return 0;
 }
 
+/* What the server says of itself. */
+static uint64_t
+face_of(const struct known *k)
+{
+	return hash_bytes(1, k->capabilities.p, k->capabilities.n) ^
+	    hash_bytes(2, k->info.p, k->info.n) ^
+	    hash_bytes(3, k->version, strlen(k->version));
+}
+
 /* A complete report of a full probe becomes the known lists. */
 static void
-take_report(struct known *k)
+take_report(struct poller *p, struct known *k)
 {
+	uint64_t old_face = face_of(k);
 	struct probe_opened o;
 	struct probe_head h;
 	struct span body;
@@ -483,7 +493,6 @@ take_report(struct known *k)
 	size_t at = 0;
 
 	forget_report(k);
-	k->is_dual = false;
 	k->report = k->in.p;		/* spans point into it: kept */
 	while (next_part(&k->in, &at, &h, &body)) {
 		if (h.part == PROBE_OPENED && h.size == sizeof(o)) {
@@ -499,11 +508,11 @@ take_report(struct known *k)
 			if (k->instructions.n > 0 &&
 			    k->instructions.p[0] != '"')
 				k->instructions = span_make(NULL, 0);
-		} else if (h.part == PROBE_DUAL)
-			k->is_dual = true;
-		else if (part_kind(h.part, &kind))
+		} else if (part_kind(h.part, &kind))
 			add_item(k, kind, body, &cap);
 	}
+	if (k->listed && face_of(k) != old_face && health_of(p, k) != NULL)
+		legacy_forget(health_of(p, k));
 	k->listed = true;
 	memset(&k->in, 0, sizeof(k->in));
 	buf_init(&k->in, REPORT_MAX);
@@ -519,7 +528,7 @@ probe_ended(struct poller *p, struct known *k)
 	atomic_fetch_add(ok ? &shm_poll(p->shm)->discoveries :
 	    &shm_poll(p->shm)->discoveries_failed, 1);
 	if (ok && full) {
-		take_report(k);
+		take_report(p, k);
 		count_items(p, k);
 		p->changed = true;
 		p->next_tend_ms = 0;	/* somebody may be waiting for it */
@@ -527,8 +536,10 @@ probe_ended(struct poller *p, struct known *k)
 	/* It was away and is back: no need to wait for the circuit's time. A
 	 * server that answers us but fails calls keeps its open circuit. */
 	if (ok && health_of(p, k) != NULL &&
-	    atomic_load(&health_of(p, k)->status) == HEALTH_UNREACHABLE)
+	    atomic_load(&health_of(p, k)->status) == HEALTH_UNREACHABLE) {
 		breaker_reset(health_of(p, k));
+		legacy_forget(health_of(p, k));
+	}
 	set_status(p, k, ok ? HEALTH_HEALTHY : HEALTH_UNREACHABLE, why);
 	/* came back: what it lists may have changed meanwhile */
 	if (ok && !full && k->retry_ms > 0)
@@ -628,7 +639,9 @@ tend_listeners(struct poller *p)
 		    (w.has_links ||
 		    atomic_load(&h->status) == HEALTH_HEALTHY);
 		w.era = k->era;
-		w.is_dual = k->is_dual;
+		w.is_dual = k->era == ERA_MODERN && h != NULL &&
+		    legacy_known(h, k->target.config_hash, now, NULL) ==
+		    LEGACY_YES;
 		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,
 		    now);
 	}
@@ -663,7 +676,6 @@ publish(struct poller *p)
 		src[n].name = k->name;
 		src[n].era = k->era;
 		src[n].listed = k->listed;
-		src[n].is_dual = k->is_dual;
 		src[n].version = k->version;
 		src[n].capabilities = k->capabilities;
 		src[n].info = k->info;

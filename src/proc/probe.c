@@ -21,7 +21,6 @@
 					 * and catalog each hold a copy */
 #define ITEMS_MAX	20000
 #define MARKS_MAX	64		/* x-mcp-header of a tool */
-#define DUAL_MS		5000		/* for an era that may not be there */
 
 struct probe {
 	struct shm	*shm;
@@ -29,7 +28,6 @@ struct probe {
 	const struct upstream_target *target;
 	struct upstream_target wide;	/* declares all a client may have */
 	const struct upstream_target *at;	/* of these, for ask() */
-	struct sess_info session;	/* that ask() had */
 	int64_t		 deadline_ms;
 	int		 fd;
 	uint64_t	 next_id;
@@ -102,7 +100,6 @@ ask(struct probe *p, const char *method, struct json_value *result,
 	if (upstream_request(p->pool, p->at, &c, compose, p, &p->params,
 	    e) < 0)
 		return -1;
-	p->session = c.session;
 	if (json_object(buf_span(&p->response), names, v, 2) != JSON_OK)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\": %s: the answer "
 		    "is no object", p->target->name, method);
@@ -266,33 +263,6 @@ read_lists(struct probe *p, struct json_value init, struct err *e)
 	return 0;
 }
 
-/*
- * Does a modern server speak the legacy era, too? Only initialize tells. One
- * that keeps no sessions there has nothing for legacy clients that they lack
- * in the modern era. The session stays, for all that need none of their own; a
- * stdio server is not started again only to see whether it still is so.
- */
-static bool
-is_dual(struct probe *p)
-{
-	struct upstream_target plain = *p->target;
-	struct json_value result;
-	struct sess_info s;
-	struct err e;
-
-	plain.wants_legacy = true;
-	if (p->deadline_ms > clock_mono_ms() + DUAL_MS)
-		p->deadline_ms = clock_mono_ms() + DUAL_MS;
-	if (upstream_open(p->pool, &plain, 0, false, p->deadline_ms, &s, NULL,
-	    &e) < 0 || s.era != ERA_LEGACY)
-		return false;
-	if (plain.transport == TRANSPORT_STDIO)
-		return true;
-	p->at = &plain;
-	return ask(p, "ping", &result, &e) >= 0 &&
-	    p->session.era == ERA_LEGACY && p->session.id[0] != '\0';
-}
-
 static int
 full_probe(struct probe *p, struct err *e)
 {
@@ -320,8 +290,6 @@ full_probe(struct probe *p, struct err *e)
 	if (read_lists(p, init, e) < 0)
 		return fail(p, e);
 	buf_free(&result);
-	if (p->is_modern && is_dual(p))
-		put(p, PROBE_DUAL, SPAN_LIT(""));
 	put(p, PROBE_DONE, SPAN_LIT(""));
 	return 0;
 }

@@ -12,7 +12,7 @@
 #include "upstream/upstream.h"
 
 enum probe_part { PROBE_OPENED = 1, PROBE_RESULT, PROBE_TOOL, PROBE_RESOURCE,
-	PROBE_TEMPLATE, PROBE_PROMPT, PROBE_DUAL, PROBE_DONE, PROBE_FAILED };
+	PROBE_TEMPLATE, PROBE_PROMPT, PROBE_DONE, PROBE_FAILED };
 
 struct probe_head {			/* then size bytes */
 	uint32_t	part;

@@ -6,7 +6,7 @@
  * Workers tell, listeners hear. The socket lies beside that of stdiod. Best
  * effort: without a listener, or with one that is slow, the call goes on.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -15,6 +15,6 @@ noinst_LIBRARIES += %D%/libupstream.a
 	%D%/sink_flow.c \
 	%D%/sse_link.c \
 	%D%/stdio.c \
-	%D%/upstream.h %D%/upstream_int.h \
+	%D%/upstream.h %D%/upstream_int.h %D%/opening_int.h \
 	%D%/wire.c \
 	%D%/ws_link.c

@@ -5,7 +5,7 @@
  * Workers, poller, tools. Knows nothing of who else uses the session and
  * keeps nothing; session.c does.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include <stdio.h>
 
@@ -374,6 +374,16 @@ opening_run(struct opening *o, struct buf *result, struct err *e)
 	    open_http(o, result, e);
 	buf_free(&o->answer);
 	return rv;
+}
+
+bool
+opening_is_refused(const struct opening *o, const struct err *e)
+{
+	if (e->code != ERR_UPSTREAM)
+		return false;
+	if (o->entry->via == VIA_STDIO || o->entry->via == VIA_OWNER)
+		return !o->watch->is_blameless;
+	return status_is_evidence(o->call.http_status);
 }
 
 void

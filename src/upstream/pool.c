@@ -6,7 +6,7 @@
  * Workers, poller, tools; one pool a process, never shared over a fork. An
  * entry whose server was configured differently meanwhile starts afresh.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * when they have nothing else to do. Best effort: a server that cannot be
  * told lets its sessions grow old. Never holds a pin while it talks.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include "base/clock.h"
 #include "shm/client.h"

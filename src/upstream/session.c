@@ -9,13 +9,16 @@
  * another one claims. Never retries more than once. How one is opened is told
  * in opening.c.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 
 #define NAP_MS		2
 #define EVICT_MS	60000	/* a session unused for less is not given up */
+#define LEARN_MS	5000	/* for an era that may not be there */
+#define AGAIN_MS	3600000	/* one that refused it is asked again */
+#define AGAIN_SOON_MS	60000	/* one that did not say */
 
 static bool
 has_shm(const struct upstream_pool *pool)
@@ -132,13 +135,40 @@ client_of(const struct upstream_target *t)
 	return t->wants_legacy ? UPSTREAM_PLAIN : 0;
 }
 
+/*
+ * The answer to initialize says whether a modern server speaks the legacy era,
+ * too. One that keeps no sessions there has nothing for legacy clients that
+ * they lack in the modern era. rv and e: of opening_run().
+ */
+static int
+note_legacy(struct opening *o, int rv, struct err *e)
+{
+	const struct upstream_target *t = o->target;
+	int64_t now_ms = clock_mono_ms();
+	bool has_none = rv == 0 && o->entry->via == VIA_HTTP &&
+	    o->session.id[0] == '\0';
+	bool is_sure = has_none || (rv < 0 && opening_is_refused(o, e));
+
+	if (rv < 0 && !is_sure && (e->code == ERR_CANCELLED ||
+	    o->legacy == LEGACY_YES))
+		return -1;		/* says nothing */
+	legacy_learned(shm_health(o->pool->shm, t->health), o->legacy_word,
+	    t->config_hash, rv < 0 || has_none ? LEGACY_NO : LEGACY_YES,
+	    now_ms + (is_sure ? AGAIN_MS : AGAIN_SOON_MS));
+	return !has_none ? rv : err_set(e, ERR_UPSTREAM, "server \"%s\": it "
+	    "keeps no sessions in the legacy era", t->name);
+}
+
 static int
 client_claimed(struct opening *o, uint32_t place, struct sess_info *out,
     struct buf *result, struct err *e)
 {
 	struct shm *shm = o->pool->shm;
+	int rv = opening_run(o, result, e);
 
-	if (opening_run(o, result, e) < 0) {
+	if (o->is_beside)
+		rv = note_legacy(o, rv, e);
+	if (rv < 0) {
 		shm_sess_client_drop(shm, place);
 		return -1;
 	}
@@ -181,6 +211,13 @@ client_look(struct opening *o, uint64_t stale, struct sess_info *out,
 	return claim == SESS_CLAIMED ? 2 : 0;
 }
 
+/* Not in step with who may be doing the same. */
+static int
+client_nap(struct opening *o, struct err *e)
+{
+	return wire_nap(o->watch, NAP_MS + (int)(o->pool->shm->slot % 4), e);
+}
+
 static int
 open_client(struct opening *o, uint64_t stale, struct sess_info *out,
     struct buf *result, struct err *e)
@@ -194,9 +231,7 @@ open_client(struct opening *o, uint64_t stale, struct sess_info *out,
 			return client_claimed(o, place, out, result, e);
 		if (rv != 0)
 			return rv < 0 ? -1 : 0;
-		/* Not in step with who may be doing the same. */
-		if (wire_nap(o->watch, NAP_MS +
-		    (int)(o->pool->shm->slot % 4), e) < 0)
+		if (client_nap(o, e) < 0)
 			return err_wrap(e, "server \"%s\": opening",
 			    o->target->name);
 	}
@@ -204,14 +239,70 @@ open_client(struct opening *o, uint64_t stale, struct sess_info *out,
 
 /* ---- which ---- */
 
+static void
+look_legacy(struct opening *o)
+{
+	o->legacy = legacy_known(shm_health(o->pool->shm, o->target->health),
+	    o->target->config_hash, clock_mono_ms(), &o->legacy_word);
+}
+
 /* Would a session of one client differ from the shared one? */
 static bool
-is_different(const struct opening *o, const struct sess_info *shared)
+is_different(struct opening *o, const struct sess_info *shared)
 {
-	if (shared->era == ERA_MODERN)
-		return o->target->wants_legacy;
-	return shared->era == ERA_LEGACY && o->target->client_caps != 0 &&
+	const struct upstream_target *t = o->target;
+
+	if (shared->era == ERA_MODERN) {
+		if (!t->wants_legacy)
+			return false;
+		look_legacy(o);
+		return o->legacy == LEGACY_YES ||
+		    (o->legacy == LEGACY_UNKNOWN && t->client_caps != 0);
+	}
+	return shared->era == ERA_LEGACY && t->client_caps != 0 &&
 	    (o->entry->via == VIA_STDIO || shared->id[0] != '\0');
+}
+
+/*
+ * Does this modern server speak the legacy era, too? Only initialize tells. One
+ * asks, the others wait for what comes of it. The session stays, for all that
+ * need none of their own; one from before may be dead. -1: cancelled.
+ */
+static int
+learn_legacy(struct opening *o, struct err *e)
+{
+	struct upstream_target plain = *o->target;
+	struct upstream_call brief = *o->watch;
+	struct opening q = { .pool = o->pool, .target = &plain,
+	    .entry = o->entry, .watch = &brief, .client = UPSTREAM_PLAIN,
+	    .is_beside = true };
+	int64_t now_ms = clock_mono_ms();
+	int64_t half_ms = (brief.deadline_ms - now_ms) / 2;
+	uint32_t place = SHM_SESS_NONE;
+	uint64_t stale = 0;
+	struct sess_info s;
+	int rv = 0;
+
+	plain.client_caps = 0;
+	plain.client_caps_json = NULL;
+	brief.deadline_ms = now_ms + (half_ms < LEARN_MS ? half_ms : LEARN_MS);
+	for (look_legacy(&q); q.legacy == LEGACY_UNKNOWN && rv >= 0;
+	    look_legacy(&q)) {
+		if ((rv = client_look(&q, stale, &s, &place, e)) == 1)
+			stale = s.opened;
+		else if (rv == 2)
+			rv = client_claimed(&q, place, &s, NULL, e);
+		else if (rv == 0)
+			rv = client_nap(&q, e);
+	}
+	look_legacy(o);
+	if (rv >= 0)
+		return 0;
+	if (e->code == ERR_CANCELLED)
+		return -1;
+	log_debug("%s", e->text);
+	err_clear(e);
+	return 0;
 }
 
 /* That of the client. Without it a modern server is still there for all, and
@@ -220,12 +311,19 @@ static int
 open_different(struct opening *o, const struct sess_info *shared,
     uint64_t stale, struct sess_info *out, struct buf *result, struct err *e)
 {
-	if (open_client(o, stale, out, result, e) == 0)
-		return 0;
-	if (shared->era != ERA_MODERN || e->code == ERR_CANCELLED ||
-	    e->code == ERR_TIMEOUT)
+	o->is_beside = shared->era == ERA_MODERN;
+	if (o->is_beside && o->legacy == LEGACY_UNKNOWN &&
+	    learn_legacy(o, e) < 0)
 		return -1;
-	log_debug("%s", e->text);
+	if (!o->is_beside || o->legacy == LEGACY_YES) {
+		if (open_client(o, stale, out, result, e) == 0)
+			return 0;
+		if (!o->is_beside || e->code == ERR_CANCELLED ||
+		    e->code == ERR_TIMEOUT)
+			return -1;
+		log_debug("%s", e->text);
+		err_clear(e);
+	}
 	*out = *shared;
 	return 0;
 }

@@ -5,7 +5,7 @@
  * never a command. stdiod is one of us, but it passes on what servers write,
  * so bodies of responses are judged like any other answer.
  */
-#include "upstream/upstream_int.h"
+#include "upstream/opening_int.h"
 
 #include <errno.h>
 #include <unistd.h>

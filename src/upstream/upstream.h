@@ -27,7 +27,8 @@ struct upstream_pool;		/* this process's connections */
 enum upstream_client {
 	UPSTREAM_PROBE = 1,	/* lists are read with it */
 	UPSTREAM_PLAIN		/* of a server of both eras: that of all legacy
-				 * clients without capabilities */
+				 * clients without capabilities; whether it is
+				 * of both is learned with it */
 };
 
 /* Which server: a copy of what a call needs, in the caller's arena. */
@@ -44,8 +45,8 @@ struct upstream_target {
 	uint64_t	client_session;	/* 0: the one that all share */
 	uint32_t	client_caps;	/* enum session_cap bits; 0: none */
 	const char	*client_caps_json;	/* what we declare; NULL: {} */
-	bool		wants_legacy;	/* the client is of the legacy era, and
-					 * the server said to speak that, too */
+	bool		wants_legacy;	/* the client is of the legacy era, the
+					 * server perhaps of both */
 };
 
 /* A message from the server other than the awaited response: a notification
@@ -150,8 +151,10 @@ int	upstream_post(struct upstream_pool *, const struct upstream_target *,
  * and the server keeps state (it gave a session id, or speaks stdio, HTTP+SSE
  * or WebSocket in the legacy era): then it belongs to that client session and
  * client_caps_json was declared. sess_info.client_session says which. With
- * wants_legacy it is never the shared one of a modern server, unless no other
- * can be had.
+ * wants_legacy it is never the shared one of a server that is known to be of
+ * both eras (shm/legacy.h), unless no other can be had. If that is not known
+ * the server is asked, for a client with capabilities only: the others lack
+ * nothing in the modern era.
  * stale: 0, or sess_info.opened of a session that proved gone.
  * If result is not NULL it gets the raw initialize/discover result (only when
  * opened now, or force is set; force always means the shared session).

@@ -117,37 +117,6 @@ void	entry_close(struct upstream_entry *);
 /* The connection that was the session is no more. */
 void	link_is_gone(struct upstream_entry *);
 
-/* opening.c */
-struct opening {
-	struct upstream_pool *pool;
-	const struct upstream_target *target;
-	struct upstream_entry *entry;
-	struct upstream_call *watch;
-	uint64_t	 client;	/* whose session; 0: shared */
-	struct sess_info session;	/* the opened one */
-	struct buf	 answer;
-	struct upstream_call call;	/* the last one */
-};
-int	opening_run(struct opening *, struct buf *result, struct err *);
-/* Best effort: a server may also let sessions grow old. may_connect: also to
- * a server that this process has not talked to yet. */
-void	opening_end(struct upstream_pool *, struct upstream_entry *,
-	    const struct upstream_target *, const struct sess_info *,
-	    bool may_connect);
-
-/* hear.c: a session of one client was opened, and published. */
-void	hear_tell(const struct opening *);
-/* To the owner of the links of clients at this server. */
-int	hear_connect_owner(const struct upstream_pool *, int64_t server_id,
-	    struct upstream_call *watch, struct err *);
-
-/* reap.c */
-/* Ends what lay in an entry of shared memory that is somebody else's now. */
-void	reap_old(struct upstream_pool *, const struct sess_old *,
-	    bool may_connect);
-/* A few sessions that nobody uses any more. Now and then. */
-void	reap_some(struct upstream_pool *);
-
 /* params.c */
 int	message_check_method(struct span method, struct err *);
 size_t	message_size(struct upstream_call *);

@@ -3,6 +3,7 @@ needs a legacy connection works for a legacy client as it does directly."""
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 from fake import Fake, http, ok, response
 from harness import MODERN, check, free_port, same, wait_for
@@ -23,6 +24,7 @@ class Dual(Fake):
     def __init__(self, legacy="sessions"):
         super().__init__(["era"])
         self.legacy, self.n, self.ended_sessions = legacy, 0, set()
+        self.version = "1"
         self.sessions = {}              # id: capabilities
 
     def serve(self, c, verb, body):
@@ -73,7 +75,8 @@ class Dual(Fake):
         if name == "server/discover":
             c.send(http(response(m, {
                 "supportedVersions": [MODERN], "capabilities": {"tools": {}},
-                "serverInfo": {"name": "dual", "version": "1"}, "ttlMs": 0,
+                "serverInfo": {"name": "dual", "version": self.version},
+                "ttlMs": 0,
                 "cacheScope": "private", **more})))
         elif name == "tools/list":
             c.send(http(response(m, {"tools": self.tools, "ttlMs": 0,
@@ -96,19 +99,22 @@ class Setting:
         self.direct = f"http://127.0.0.1:{port}/mcp"
         self.dual, self.modern = Dual(), Dual(legacy=None)
         self.stateless = Dual(legacy="stateless")
+        self.changing = Dual(legacy=None)
         self.g = env.gateway({
             "mcps": [http_server("fastmcp", self.direct),
                      http_server("dual", self.dual.url),
                      http_server("modern", self.modern.url),
                      http_server("stateless", self.stateless.url),
+                     http_server("changing", self.changing.url),
                      stdio_server("stdio", env.python, fastmcp, "stdio")],
+            "mcp": {"discovery_interval": "1s"},
             "users": [{"email": "ann@example.com", "role": "power_user",
                        "allowed_mcps": "*",
                        "rate_limit": {"requests_per_hour": 0}}]})
         self.key = self.g.key("ann@example.com")
         c = self.open("/mcp")
         for name in ("fastmcp__era", "dual__era", "modern__era",
-                     "stateless__era", "stdio__echo"):
+                     "stateless__era", "changing__era", "stdio__echo"):
             wait_for(lambda n=name: n in c.names(), 40, name)
 
     def open(self, path, **kw):
@@ -188,13 +194,59 @@ def test_legacy_era_that_went_away(_env, it):
 
 
 def test_one_era_only(_env, it):
-    """It is asked once whether it speaks the other one, not by each call."""
-    for server in (it.modern, it.stateless):
-        before = server.count("initialize")
-        for caps in (ASKS, {}):
-            same(it.era("modern" if server is it.modern else "stateless",
-                        capabilities=caps), "modern", "era")
-        same(server.count("initialize"), before, "initialize")
+    """Nobody asks it for the other one before a legacy client calls that can
+    be asked something. Then it is asked once, not by each call, and no call
+    fails for it."""
+    for name, server in (("modern", it.modern), ("stateless", it.stateless)):
+        seen = server.count("tools/list")
+        wait_for(lambda s=server, n=seen: s.count("tools/list") > n, 20,
+                 "another discovery")
+        same(it.era(name, capabilities=ASKS, version=MODERN), "modern", name)
+        same(it.era(name), "modern", name)
+        same(server.count("initialize"), 0, f"{name}: initialize")
+        calls = server.calls
+        clients = [it.open(f"/servers/{name}/mcp", capabilities=ASKS)
+                   for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            eras = list(pool.map(
+                lambda c: [text_of(c.call("era")) for _ in range(4)], clients))
+        same(eras, [["modern"] * 4] * 8, name)
+        same(it.era(name), "modern", name)
+        seen = server.count("tools/list")
+        wait_for(lambda s=server, n=seen: s.count("tools/list") > n, 20,
+                 "another discovery")
+        same(it.era(name, capabilities=ASKS), "modern", name)
+        same(server.count("initialize"), 1, f"{name}: initialize")
+        same(server.calls, calls + 34, f"{name}: calls")
+
+
+def test_learned_again(_env, it):
+    """What was learned holds until the server says something else of itself,
+    or is configured differently."""
+    server = it.changing
+
+    def asked():
+        same(it.era("changing", capabilities=ASKS), "modern", "era")
+        return server.count("initialize")
+
+    def discovered():
+        n = server.count("server/discover")
+        wait_for(lambda: server.count("server/discover") > n + 1, 20,
+                 "two discoveries")
+
+    same([asked(), asked()], [1, 1], "initialize")
+    server.version = "2"
+    discovered()
+    same([asked(), asked()], [2, 2], "initialize")
+    next(m for m in it.g.config["mcps"]
+         if m["name"] == "changing")["url"] += "?moved"
+    it.g.write_config()
+    it.g.reload()
+    wait_for(lambda: asked() == 3, 20, "the reload")
+    server.version, server.legacy = "3", "sessions"
+    discovered()
+    check(it.era("changing", capabilities=ASKS).startswith("legacy s"),
+          "of both eras now")
 
 
 def test_stdio(_env, it):

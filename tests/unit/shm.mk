@@ -34,6 +34,12 @@ TESTS += %D%/test_breaker
 %C%_test_breaker_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_breaker_LDADD = shm/libshm.a src/base/libbase.a $(CMOCKA_LIBS) $(THIRD_LIBS)
 
+check_PROGRAMS += %D%/test_legacy
+TESTS += %D%/test_legacy
+%C%_test_legacy_SOURCES = %D%/test_legacy.c %D%/shm_test.h
+%C%_test_legacy_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_legacy_LDADD = shm/libshm.a src/base/libbase.a $(CMOCKA_LIBS) $(THIRD_LIBS)
+
 check_PROGRAMS += %D%/test_shm_protect
 TESTS += %D%/test_shm_protect
 %C%_test_shm_protect_SOURCES = %D%/test_shm_protect.c %D%/shm_test.h

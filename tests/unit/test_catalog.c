@@ -167,9 +167,6 @@ test_content(void **state)
 	src.listed = true;
 	second = build(&src, 1, &dropped)->content;
 	assert_int_not_equal(second, first);
-	src.is_dual = true;
-	first = build(&src, 1, &dropped)->content;
-	assert_int_not_equal(second, first);
 	items[1].raw = span_str("{\"name\":\"c\"}");
 	assert_int_not_equal(build(&src, 1, &dropped)->content, second);
 }

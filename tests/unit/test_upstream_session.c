@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "shm/sess.h"
+#include "shm/legacy.h"
 #include "shm/slot.h"
 
 /* What the scripted server says to each method; NULL: the good answer. */
@@ -27,6 +28,7 @@ struct world {
 	struct sess_info info;
 	struct buf	 result;
 	struct err	 e;
+	const char	*id;		/* that all children must get */
 };
 
 #define JSON(status)	"HTTP/1.1 " status "\r\n" \
@@ -107,6 +109,7 @@ static void
 world_start(struct world *w, const struct script *s, struct shm *shm)
 {
 	w->script = *s;
+	w->id = "s-1";
 	fake_start(&w->f, "http", serve, &w->script);
 	w->pool = upstream_pool_new(shm, NULL);
 	test_target(&w->t, &w->f);
@@ -366,7 +369,7 @@ child_opens(struct world *w, struct shm *shm, uint32_t slot, uint64_t stale)
 	if (open_it(w, stale, false) < 0)
 		print_error("%s\n", w->e.text);
 	return w->e.code == ERR_NONE &&
-	    strcmp(w->info.id, "s-1") == 0 ? (int)w->info.opened : 99;
+	    strcmp(w->info.id, w->id) == 0 ? (int)w->info.opened : 99;
 }
 
 /* All children want the session at once; returns what the first one saw. */
@@ -445,21 +448,30 @@ test_dual(void **state)
 	world_start(&w, &s, &shm);
 	w.t.health = 3;
 	w.t.wants_legacy = true;
+	/* not for one that cannot be asked anything */
 	assert_int_equal(open_it(&w, 0, false), 0);
-	assert_int_equal(w.info.era, ERA_LEGACY);
-	assert_int_equal(w.info.client_session, UPSTREAM_PLAIN);
-	assert_string_equal(w.info.id, "s-1");
-	assert_int_equal(open_it(&w, 0, false), 0);
-	assert_int_equal(w.script.initializes, 1);
+	assert_int_equal(w.info.era, ERA_MODERN);
+	assert_int_equal(w.script.initializes, 0);
 
 	w.t.client_session = 77;
 	w.t.client_caps = 1;
 	w.t.client_caps_json = "{\"roots\":{}}";
 	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.era, ERA_LEGACY);
 	assert_int_equal(w.info.client_session, 77);
 	assert_int_equal(w.script.initializes, 2);
+	assert_non_null(strstr(w.f.request[(w.f.n - 4) % FAKE_REQUESTS],
+	    "\"capabilities\":{},"));
 	assert_non_null(strstr(w.f.request[(w.f.n - 2) % FAKE_REQUESTS],
 	    "\"capabilities\":{\"roots\":{}}"));
+	w.t.client_caps = 0;
+	w.t.client_session = 0;
+	w.t.client_caps_json = NULL;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.client_session, UPSTREAM_PLAIN);
+	assert_string_equal(w.info.id, "s-1");
+	assert_int_equal(w.script.initializes, 2);
+	w.t.client_caps = 1;
 
 	/* discovery and modern clients */
 	assert_int_equal(open_it(&w, 0, true), 0);
@@ -470,14 +482,60 @@ test_dual(void **state)
 	assert_int_equal(w.info.client_session, 0);
 	assert_int_equal(w.script.initializes, 2);
 
-	w.script.initialize = UNKNOWN;
+	/* a server that is busy says nothing of what it is */
 	w.t.wants_legacy = true;
 	w.t.client_session = 78;
+	w.script.initialize = JSON("503 X") "{}";
 	assert_int_equal(open_it(&w, 0, false), 0);
 	assert_int_equal(w.info.era, ERA_MODERN);
 	assert_int_equal(w.script.initializes, 3);
+	w.script.initialize = UNKNOWN;
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.info.era, ERA_MODERN);
+	assert_int_equal(w.script.initializes, 4);
+	assert_int_equal(open_it(&w, 0, false), 0);
+	assert_int_equal(w.script.initializes, 4);
 	world_stop(&w);
 	shm_destroy(&shm);
+}
+
+/* A modern server without: one of many asks, once, until something changes. */
+static void
+test_modern_only(void **state)
+{
+	static const char *const refusals[] = { UNKNOWN,
+	    JSON("400 X") REFUSED("-32022") "}}", JSON("500 X") "{}",
+	    JSON("200 OK") GOOD "{\"protocolVersion\":\"2026-07-28\"}}",
+	    JSON("200 OK") GOOD INITIALIZED "}" /* without sessions */ };
+	static struct world w;
+	static struct shm shm;
+	struct script s = legacy;
+	size_t i;
+
+	s.discover = JSON("200 OK") GOOD DISCOVERED "}";
+	for (i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+		s.initialize = refusals[i];
+		make_shm(&shm);
+		world_start(&w, &s, &shm);
+		w.id = "";
+		w.t.health = 3;
+		w.t.wants_legacy = true;
+		w.t.client_session = 77;
+		w.t.client_caps = 1;
+		assert_int_equal(open_in_children(&w, &shm, 0), 1);
+		assert_int_equal(open_it(&w, 0, false), 0);
+		assert_int_equal(w.info.era, ERA_MODERN);
+		assert_int_equal(w.script.initializes, 1);
+
+		legacy_forget(shm_health(&shm, 3));
+		assert_int_equal(open_in_children(&w, &shm, 0), 1);
+		assert_int_equal(w.script.initializes, 2);
+		w.t.config_hash++;
+		assert_int_equal(open_in_children(&w, &shm, 0), 1);
+		assert_int_equal(w.script.initializes, 3);
+		world_stop(&w);
+		shm_destroy(&shm);
+	}
 }
 
 /* A legacy server, whatever was said of it: one session for all who cannot
@@ -631,6 +689,7 @@ main(void)
 		cmocka_unit_test(test_session_is_opened_again),
 		cmocka_unit_test(test_single_flight),
 		cmocka_unit_test(test_dual),
+		cmocka_unit_test(test_modern_only),
 		cmocka_unit_test(test_shared_legacy),
 		cmocka_unit_test(test_claimer_dies),
 		cmocka_unit_test(test_messages),
