@@ -11,7 +11,7 @@ from load import Load, compare
 from servers import http_server, misbehaving_stdio
 
 LIMIT_S = 240
-SECONDS = 20
+SECONDS = 12
 CLIENTS = 16
 
 

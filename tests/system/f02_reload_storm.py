@@ -22,7 +22,7 @@ def test_reload_storm(env):
     processes = len(g.children())
     memory = memory_of([g.pid, *g.children()])
     files = len(os.listdir(f"/proc/{g.pid}/fd"))
-    seconds = 8 if env.quick else 30
+    seconds = 8 if env.quick else 20
     i, most, end = 0, 0, time.monotonic() + seconds
     while time.monotonic() < end:
         i += 1
