@@ -2,6 +2,7 @@ noinst_LIBRARIES += %D%/libbase.a
 %C%_libbase_a_SOURCES = \
 	%D%/arena.c %D%/arena.h \
 	%D%/buf.c %D%/buf.h \
+	%D%/bulk.c %D%/bulk.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/err.c %D%/err.def %D%/err.h \
 	%D%/fdio.c %D%/fdio.h \
@@ -11,8 +12,10 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/json_read.c %D%/json_read.h \
 	%D%/json_scan.c %D%/json_scan.h \
 	%D%/json_write.c %D%/json_write.h \
+	%D%/large.c %D%/large.h \
 	%D%/log.c %D%/log.h \
 	%D%/num.c %D%/num.h \
+	%D%/spill.c %D%/spill.h \
 	%D%/span.h \
 	%D%/swar.h \
 	%D%/utf8.h

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/json_read.h"
 #include "base/json_write.h"
+#include "base/spill.h"
 #include "mcp/catalog.h"
 #include "mcp/mcp.h"
 #include "mcp/spool.h"
@@ -38,6 +39,7 @@ struct mcp {
 	struct shm	*shm;
 	int		 mailbox;	/* listener (mailbox.h); -1: none */
 	struct upstream_pool *pool;
+	struct spill_quota spool;	/* what its large answers may take */
 	struct audit_emitter audit;
 	struct arena	*mem;
 	struct conf	 conf;

@@ -40,6 +40,7 @@ mcp_new(struct shm *shm, int audit_fd, const char *stdio_socket)
 	m->mailbox = -1;
 	m->mem = arena_new(32 * 1024);
 	m->pool = upstream_pool_new(shm, stdio_socket);
+	upstream_pool_spool(m->pool, &m->spool);
 	audit_emitter_init(&m->audit, shm, audit_fd, shm->slot);
 	buf_init(&m->params, 1u << 30);
 	buf_init(&m->response, 1u << 30);
@@ -88,6 +89,9 @@ mcp_refresh(struct mcp *m)
 	audit_redaction_init(&m->redaction,
 	    (const char (*)[CONF_ITEM])m->conf.redact.item, m->conf.redact.n);
 	log_set_level((enum log_level)m->conf.log_level);
+	m->spool.dir = m->conf.state_dir;
+	m->spool.name = "limits.spool";
+	m->spool.max = (uint64_t)m->conf.large_max;
 	if (m->conf.node[0] != '\0')
 		span_copy(m->node, sizeof(m->node), span_str(m->conf.node));
 	else if (gethostname(m->node, sizeof(m->node) - 1) != 0)

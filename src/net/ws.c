@@ -141,7 +141,7 @@ begin_frame(struct ws_parser *p, struct err *e)
 	p->left = read_length(p, &bad);
 	if (bad)
 		return refuse(p, WS_CODE_PROTOCOL, "bad length", e);
-	if (!is_control(p->opcode) &&
+	if (!is_control(p->opcode) && !p->is_taken &&
 	    p->left > p->message.max - p->message.n)
 		return refuse(p, WS_CODE_TOO_BIG, "the message is too large",
 		    e);
@@ -262,6 +262,45 @@ ws_parse(struct ws_parser *p, struct span in, size_t *taken,
 			return rv;
 	}
 	return 0;
+}
+
+size_t
+ws_parser_pending(const struct ws_parser *p)
+{
+	return p->message_done || p->message_type != WS_TEXT ? 0 :
+	    p->message.n;
+}
+
+/* Bytes at the end that begin a character and do not end it. */
+static size_t
+open_character(struct span s)
+{
+	unsigned char c;
+	size_t n;
+
+	for (n = 1; n <= 3 && n <= s.n; n++) {
+		c = (unsigned char)s.p[s.n - n];
+		if ((c & 0xc0) == 0x80)
+			continue;
+		return n < (c >= 0xf0 ? 4u : c >= 0xe0 ? 3u :
+		    c >= 0xc0 ? 2u : 1u) ? n : 0;
+	}
+	return 0;
+}
+
+int
+ws_parser_part(struct ws_parser *p, struct span *out, struct err *e)
+{
+	*out = buf_span(&p->message);
+	out->n -= open_character(*out);
+	return is_utf8(out->p, out->n) ? 0 :
+	    refuse(p, WS_CODE_NOT_UTF8, "not UTF-8", e);
+}
+
+void
+ws_parser_forget(struct ws_parser *p, size_t n)
+{
+	buf_consume(&p->message, n);
 }
 
 int

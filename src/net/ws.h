@@ -36,6 +36,8 @@ struct ws_parser {
 	struct buf	message;	/* fragments so far */
 	enum ws_opcode	message_type;	/* CONTINUATION: none has begun */
 	bool		message_done;	/* cleared by the next call */
+	bool		is_taken;	/* who parses takes parts away, so a
+					 * message may be longer than the bound */
 	uint8_t		control[WS_CONTROL_MAX];
 	size_t		control_n;
 	/* the frame being read */
@@ -60,6 +62,13 @@ void	ws_parser_free(struct ws_parser *);
  */
 int	ws_parse(struct ws_parser *, struct span in, size_t *taken,
 	    struct ws_event *event, struct err *);
+
+/* Of a text message that is not complete, after ws_parse() gave 0: how much of
+ * it is held, what of that is whole characters (-1 as ws_parse()), and dropping
+ * the first n bytes: the bound is for the rest. */
+size_t	ws_parser_pending(const struct ws_parser *);
+int	ws_parser_part(struct ws_parser *, struct span *, struct err *);
+void	ws_parser_forget(struct ws_parser *, size_t n);
 
 /* Appends one final frame. mask NULL: not masked (servers). */
 int	ws_write(struct buf *, enum ws_opcode, struct span payload,

@@ -90,6 +90,37 @@ send_error(struct links_conn *c, uint64_t id, const struct err *e,
 	send_frame(c, &f, span_make(NULL, 0), span_str(e->text));
 }
 
+/* A worker reads as fast as its client. It has a deadline and closes the
+ * connection; here nothing else depends on it. */
+static bool
+give_file(struct links_conn *c)
+{
+	struct pollfd out = { .fd = c->fd, .events = POLLOUT };
+	int rv;
+
+	while ((rv = spill_send(&c->file, c->fd)) == 0)
+		fiber_poll(&out, 1, PATIENCE_MS);
+	return rv > 0;
+}
+
+static void
+file_main(void *arg)
+{
+	struct links_conn *c = arg;
+	struct stdio_frame f = { .magic = STDIO_FRAME_MAGIC,
+	    .type = STDIO_LARGE, .id = c->call,
+	    .size = (uint32_t)c->file.size,
+	    .size_high = (uint32_t)(c->file.size >> 32) };
+
+	while (c->writing)
+		fiber_sleep(1);
+	c->writing = true;
+	if (!give(c, span_make((const char *)&f, sizeof(f))) || !give_file(c))
+		shutdown(c->fd, SHUT_RDWR);
+	spill_close(&c->file);
+	c->writing = c->has_file = c->sends_file = false;
+}
+
 /* ---- what a worker wants ---- */
 
 static void
@@ -170,7 +201,7 @@ obey(struct links_conn *c, const struct stdio_frame *f, struct span body)
 	switch (f->type) {
 	case STDIO_OPEN:
 	case STDIO_CALL:
-		if (c->link != NULL)
+		if (c->link != NULL || c->has_file)
 			return false;
 		if (f->type == STDIO_OPEN)
 			open_link(c, f, body);
@@ -210,7 +241,9 @@ conn_main(void *arg)
 			break;
 	}
 	cancel(c);
-	while (c->writing)
+	if (c->has_file)
+		shutdown(c->fd, SHUT_RDWR);	/* ends the sending of it */
+	while (c->writing || c->has_file)
 		fiber_sleep(1);
 	buf_free(&body);
 	close(c->fd);
@@ -233,7 +266,7 @@ links_init(struct links *l, const struct links_ops *ops, void *arg)
 void
 links_accept(struct links *l, int listener)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct links_conn *c;
 	size_t i;
 
@@ -253,6 +286,27 @@ links_accept(struct links *l, int listener)
 		return;
 	close(fd);
 	c->fd = -1;
+}
+
+void
+links_send_files(struct links *l)
+{
+	struct links_conn *c;
+	size_t i;
+
+	if (!l->has_files)
+		return;
+	l->has_files = false;
+	for (i = 0; i < LINKS_CONNS; i++) {
+		c = &l->conn[i];
+		if (c->fd < 0 || !c->has_file || c->sends_file)
+			continue;
+		c->sends_file = true;
+		if (!fiber_start(file_main, c)) {
+			c->sends_file = false;
+			l->has_files = true;	/* one will end */
+		}
+	}
 }
 
 /* call 0: the oldest one. */
@@ -283,6 +337,24 @@ links_response(struct links *l, const void *link, uint64_t id,
 		return false;
 	c->link = NULL;
 	send_frame(c, &f, span_make(NULL, 0), message);
+	return true;
+}
+
+bool
+links_large(struct links *l, const void *link, uint64_t id, struct bulk *b)
+{
+	struct links_conn *c = id == 0 ? NULL : find_call(l, link, id);
+
+	if (c == NULL)
+		return false;
+	c->link = NULL;
+	if (b->why.code != ERR_NONE) {
+		send_error(c, id, &b->why, 0);
+		return true;
+	}
+	c->file = b->file;
+	b->file.fd = -1;
+	c->has_file = l->has_files = true;
 	return true;
 }
 

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bulk.h"
 #include "base/err.h"
 #include "base/span.h"
 #include "shm/sess.h"
@@ -35,21 +36,29 @@ struct links_conn {
 	bool		 writing;
 	void		*link;		/* of the call under way; NULL: none */
 	uint64_t	 call, order;
+	bool		 has_file, sends_file;
+	struct spill	 file;		/* the answer to the call */
 };
 
 struct links {
 	const struct links_ops *ops;
 	void		*arg;
 	uint64_t	 last_order;
+	bool		 has_files;	/* some are not being sent yet */
 	struct links_conn conn[LINKS_CONNS];
 };
 
 void	links_init(struct links *, const struct links_ops *, void *arg);
 /* One more connection. Not from a fiber. */
 void	links_accept(struct links *, int listener);
+/* After anything has been handed in. Not from a fiber. */
+void	links_send_files(struct links *);
 /* What a link said. False: no such call is under way there. */
 bool	links_response(struct links *, const void *link, uint64_t call,
 	    struct span message);
+/* Takes the file. */
+bool	links_large(struct links *, const void *link, uint64_t call,
+	    struct bulk *);
 /* call 0: the oldest one */
 bool	links_message(struct links *, const void *link, uint64_t call,
 	    struct span message);

@@ -25,6 +25,7 @@
 #include "shm/client.h"
 #include "shm/legacy.h"
 #include "shm/slot.h"
+#include "upstream/hear.h"
 
 #define STREAM_MS	3600000	/* then it is opened anew */
 #define EVENT_MAX	(1u << 20)
@@ -76,14 +77,15 @@ struct ears {
 	const char	*stdio_socket;
 	int		 back;
 	pid_t		 poller;
-	char		 run_dir[CONF_TEXT];
+	char		 run_dir[CONF_TEXT], state_dir[CONF_TEXT];
 	int64_t		 input_timeout_s;
 	struct hearing	 shared;
 	bool		 shared_ended;
 	int		 status;	/* of the shared one, then */
 	bool		 has_links;	/* HTTP+SSE */
 	bool		 is_wanted;	/* an ear is EAR_IS_WANTED */
-	size_t		 result_max;
+	size_t		 result_max, streamed_max;
+	struct spill_quota spool;	/* of large answers on links */
 	struct links	 links;
 	struct hearing	 ear[EARS_MAX];
 };
@@ -530,6 +532,7 @@ hearing_init(struct hearing *h, struct ears *all, _Atomic uint64_t *stop_at)
 	buf_init(&h->response, EVENT_MAX);
 	h->pool = upstream_pool_new(all->shm, all->stdio_socket);
 	upstream_pool_own_links(h->pool);
+	upstream_pool_spool(h->pool, &all->spool);
 	h->state = EAR_HEARS;
 }
 
@@ -654,6 +657,26 @@ hear_link(void *arg, struct span message, struct err *e)
 	return 0;
 }
 
+/* upstream_large_fn: only answers become large. */
+static int
+hear_large(void *arg, struct bulk *b, struct err *e)
+{
+	static const char *const names[] = { "id" };
+	struct hearing *h = arg;
+	struct json_value v;
+	int64_t id = 0;
+
+	if (b->is_bad || json_check(buf_span(&b->envelope), &v, NULL) !=
+	    JSON_OK)
+		id = b->head.has_id ? (int64_t)b->head.id : 0;
+	else if (json_object(v.raw, names, &v, 1) != JSON_OK ||
+	    !json_int(v, &id))
+		return 0;
+	if (id > 0)
+		links_large(&h->all->links, h, (uint64_t)id, b);
+	return 0;
+}
+
 static int
 hold_link(struct hearing *h, struct err *e)
 {
@@ -669,6 +692,8 @@ hold_link(struct hearing *h, struct err *e)
 	c.is_listen = true;
 	c.on_message = hear_link;
 	c.response_max = h->all->result_max;
+	c.on_large = hear_large;
+	c.result_max = h->all->streamed_max;
 	h->is_open = true;
 	do {
 		c.deadline_ms = clock_mono_ms() + STREAM_MS;
@@ -873,7 +898,8 @@ hear_all(struct ears *all)
 	if (all->has_links && (p[1].fd = upstream_link_listen(
 	    all->stdio_socket, all->target->server_id, &e)) < 0)
 		log_warn("%s", e.text);
-	fibers_init(EARS_MAX + 1 + (all->has_links ? LINKS_CONNS : 0));
+	fibers_init(EARS_MAX + 1 + (all->has_links ? 2 * LINKS_CONNS :
+	    0));
 	fiber_start(shared_main, all);
 	while (atomic_load(&stop) == 0 && (!all->shared_ended ||
 	    ((is_dual(all) || all->has_links) && all->status == REFUSED))) {
@@ -883,6 +909,7 @@ hear_all(struct ears *all)
 		}
 		if (all->is_wanted)
 			start_links(all);
+		links_send_files(&all->links);
 		p[0].revents = p[1].revents = 0;
 		if (fibers_wait(p, 2, LOOK_MS) <= 0)
 			continue;
@@ -915,6 +942,11 @@ run(struct shm *shm, const char *stdio_socket,
 	memcpy(all.run_dir, c->run_dir, sizeof(all.run_dir));
 	all.input_timeout_s = c->input_timeout_ms / 1000;
 	all.result_max = (size_t)c->result_max;
+	all.streamed_max = (size_t)c->streamed_max;
+	memcpy(all.state_dir, c->state_dir, sizeof(all.state_dir));
+	all.spool.dir = all.state_dir;
+	all.spool.name = "limits.spool";
+	all.spool.max = (uint64_t)c->large_max;
 	state_init(c->token_secret);
 	hearing_init(h, &all, &stop);
 	if (upstream_open(h->pool, t, 0, false,

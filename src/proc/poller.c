@@ -34,6 +34,7 @@
 #include "shm/legacy.h"
 #include "shm/slot.h"
 #include "store/store.h"
+#include "upstream/hear.h"
 
 #define PROBES_MAX	16
 #define REPORT_MAX	(64u << 20)

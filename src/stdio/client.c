@@ -31,6 +31,7 @@ client_new(struct stdiod *sd, int fd)
 	buf_init(&cl->in, sizeof(struct stdio_frame) + STDIO_BODY_MAX +
 	    READ_SIZE);
 	outq_init(&cl->out, 0);
+	cl->file.fd = -1;
 	TAILQ_INSERT_TAIL(&sd->clients, cl, link);
 	source_open(sd, &cl->source, SOURCE_CLIENT, fd, EPOLLIN, cl);
 }
@@ -66,6 +67,7 @@ client_close(struct stdiod *sd, struct client *cl)
 	if (cl->source.fd < 0)
 		return;
 	source_close(sd, &cl->source);
+	spill_close(&cl->file);
 	TAILQ_REMOVE(&sd->clients, cl, link);
 	TAILQ_INSERT_TAIL(&sd->dead_clients, cl, link);
 	if (cl->call != NULL)
@@ -77,13 +79,21 @@ client_free(struct client *cl)
 {
 	buf_free(&cl->in);
 	outq_free(&cl->out);
+	spill_close(&cl->file);
 	free(cl);
 }
 
+/* The file follows when all else is out; nothing can come after it before the
+ * client has read it, for only then it may call again. */
 static void
 client_flush(struct stdiod *sd, struct client *cl)
 {
-	switch (outq_flush(&cl->out, cl->source.fd)) {
+	int rv = outq_flush(&cl->out, cl->source.fd);
+
+	if (rv == 1 && cl->file.fd >= 0 &&
+	    (rv = spill_send(&cl->file, cl->source.fd)) == 1)
+		spill_close(&cl->file);
+	switch (rv) {
 	case 1:
 		source_events(sd, &cl->source, EPOLLIN);
 		break;
@@ -163,6 +173,28 @@ client_response(struct stdiod *sd, struct call *c, struct span text)
 }
 
 void
+client_large(struct stdiod *sd, struct call *c, struct bulk *b)
+{
+	struct stdio_frame f = { .magic = STDIO_FRAME_MAGIC,
+	    .type = STDIO_LARGE, .id = c->id, .server_id = c->server_id,
+	    .size = (uint32_t)b->file.size,
+	    .size_high = (uint32_t)(b->file.size >> 32) };
+	struct span head = { (const char *)&f, sizeof(f) };
+	struct client *cl = c->client;
+
+	call_end(sd, c);
+	if (cl->source.fd < 0)
+		return;
+	cl->file = b->file;
+	b->file.fd = -1;
+	cl->out.b.max = (size_t)sd->settings.result_max + OUT_EXTRA;
+	if (outq_add(&cl->out, &head, 1) < 0)
+		client_close(sd, cl);
+	else
+		client_flush(sd, cl);
+}
+
+void
 client_error(struct stdiod *sd, struct call *c, const struct err *e,
     unsigned flags)
 {
@@ -183,7 +215,7 @@ client_call(struct stdiod *sd, struct client *cl, const struct stdio_frame *f,
 	struct call *c;
 	struct err e;
 
-	if (cl->call != NULL)
+	if (cl->call != NULL || cl->file.fd >= 0)
 		return -1;
 	c = xcalloc(1, sizeof(*c));
 	c->id = f->id;

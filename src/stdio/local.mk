@@ -4,7 +4,7 @@ noinst_LIBRARIES += %D%/libstdio.a
 	%D%/client.c \
 	%D%/landlock.c \
 	%D%/mux.c %D%/mux.h \
-	%D%/outq.c %D%/outq.h \
+	%D%/output.c %D%/outq.c %D%/outq.h \
 	%D%/process.c \
 	%D%/route.c %D%/subscribe.c %D%/subscribe.h \
 	%D%/sandbox.c %D%/sandbox.h %D%/sandbox_check.c %D%/seccomp.c \

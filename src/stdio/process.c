@@ -127,6 +127,7 @@ process_free(struct process *p)
 	free(p->command);
 	free(p->cwd);
 	buf_free(&p->line);
+	bulk_drop(&p->bulk);
 	buf_free(&p->result);
 	buf_free(&p->asked);
 	outq_free(&p->outq);
@@ -299,85 +300,6 @@ process_call(struct stdiod *sd, struct process *p, struct call *c,
 		route_asked(sd, p, c);
 }
 
-/* ---- its output ---- */
-
-static void
-fail_pending(struct stdiod *sd, struct process *p, const struct err *e)
-{
-	struct call *c;
-
-	while ((c = TAILQ_FIRST(&p->pending)) != NULL)
-		client_error(sd, c, e, p->outq.written <= c->position ?
-		    STDIO_FLAG_NOT_EXECUTED : 0);
-}
-
-static void
-line_too_long(struct stdiod *sd, struct process *p)
-{
-	struct err e;
-
-	err_set(&e, ERR_UPSTREAM, "server \"%s\" wrote a line longer than "
-	    "%lld bytes", p->name, (long long)sd->settings.result_max);
-	source_close(sd, &p->out);
-	buf_free(&p->line);
-	process_fail_start(sd, p, &e);
-	process_kill(sd, p);
-	fail_pending(sd, p, &e);
-}
-
-/* Routes the complete lines. */
-static void
-process_lines(struct stdiod *sd, struct process *p)
-{
-	size_t max = (size_t)sd->settings.result_max, start = 0;
-	char *end;
-
-	while ((end = memchr(p->line.p + p->scanned, '\n',
-	    p->line.n - p->scanned)) != NULL) {
-		p->scanned = (size_t)(end - p->line.p) + 1;
-		if (p->scanned - start > max + 1)
-			break;
-		route_line(sd, p, span_make(p->line.p + start,
-		    p->scanned - start - 1));
-		start = p->scanned;
-	}
-	if (p->line.n - start > max) {
-		line_too_long(sd, p);
-		return;
-	}
-	buf_consume(&p->line, start);
-	p->scanned = p->line.n;
-	if (p->line.n == 0)
-		buf_reset(&p->line, READ_SIZE);
-}
-
-static void
-process_read(struct stdiod *sd, struct process *p, int reads)
-{
-	ssize_t n;
-
-	while (reads-- > 0 && p->out.fd >= 0) {
-		p->line.max = (size_t)sd->settings.result_max + READ_SIZE + 1;
-		if (buf_reserve(&p->line, READ_SIZE) < 0) {
-			line_too_long(sd, p);
-			return;
-		}
-		n = read(p->out.fd, p->line.p + p->line.n, READ_SIZE);
-		if (n > 0) {
-			p->line.n += (size_t)n;
-			process_lines(sd, p);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		source_close(sd, &p->out);
-		p->has_closed_output = true;
-		process_close(sd, p, false);
-	}
-}
-
 /* ---- its log ---- */
 
 static void
@@ -464,7 +386,7 @@ process_event(struct stdiod *sd, struct source *s, uint32_t events)
 			process_flush(sd, p);
 		break;
 	case SOURCE_OUT:
-		process_read(sd, p, READS);
+		output_read(sd, p, READS);
 		break;
 	case SOURCE_ERR:
 		process_read_err(sd, p);
@@ -515,7 +437,7 @@ process_ended(struct stdiod *sd, struct process *p, int status)
 	source_close(sd, &p->in);
 	if (p->report.fd >= 0)
 		process_report(sd, p);
-	process_read(sd, p, 4096);
+	output_read(sd, p, 4096);
 	process_read_err(sd, p);
 	err_line_out(sd, p);
 	child_status_text(status, why, sizeof(why));
@@ -525,7 +447,7 @@ process_ended(struct stdiod *sd, struct process *p, int status)
 	log_info("%s", text);
 	end_error(p, status, we_killed, &e);
 	account_end(sd, p, text);
-	fail_pending(sd, p, &e);
+	output_fail_pending(sd, p, &e);
 	srv = p->server;
 	process_detach(p);
 	source_close(sd, &p->out);

@@ -426,3 +426,26 @@ route_line(struct stdiod *sd, struct process *p, struct span line)
 		route_message(sd, p, &m);
 	}
 }
+
+/* Only answers become large; the envelope says whose. */
+void
+route_bulk(struct stdiod *sd, struct process *p, struct bulk *b)
+{
+	struct mux_message m;
+	struct call *c;
+
+	mux_read(buf_span(&b->envelope), &m);
+	if (b->is_bad && b->head.has_id) {
+		m.kind = MUX_RESPONSE;	/* it said so before it went wrong */
+		m.call = b->head.id;
+		m.has_call = true;
+	}
+	if (m.kind != MUX_RESPONSE)
+		drop(p, DROPPED_GARBAGE);
+	else if ((c = call_of(sd, p, &m)) == NULL)
+		drop(p, DROPPED_STRAY);
+	else if (b->why.code != ERR_NONE)
+		client_error(sd, c, &b->why, 0);
+	else
+		client_large(sd, c, b);
+}

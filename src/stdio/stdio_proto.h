@@ -33,6 +33,8 @@ enum stdio_frame_type {
 	STDIO_OPENED = 16,	/* body: struct stdio_opened, then raw result */
 	STDIO_MESSAGE,		/* body: a notification or request for the call */
 	STDIO_RESPONSE,		/* body: the response message */
+	STDIO_LARGE,		/* the same, of any size: it comes from a file
+				 * as fast as the client reads */
 	STDIO_ERROR		/* flags: enum err_code; body: text */
 };
 
@@ -52,7 +54,7 @@ struct stdio_frame {
 	int64_t		server_id;
 	uint64_t	client_session;	/* 0: the process that all share */
 	uint32_t	size;		/* bytes of body that follow */
-	uint32_t	reserved;
+	uint32_t	size_high;	/* of LARGE; else 0 */
 };
 
 struct stdio_opened {

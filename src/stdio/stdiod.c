@@ -89,6 +89,12 @@ settings_take(struct stdiod *sd, const struct conf *conf, char user[CONF_TEXT])
 	sd->settings.memory = conf->stdio_memory;
 	sd->settings.processes = conf->stdio_processes;
 	sd->settings.result_max = conf->result_max;
+	sd->settings.streamed_max = conf->streamed_max;
+	sd->settings.large_max = conf->large_max;
+	memcpy(sd->settings.state_dir, conf->state_dir, CONF_TEXT);
+	sd->spool.dir = sd->settings.state_dir;
+	sd->spool.name = "limits.spool_total";
+	sd->spool.max = (uint64_t)conf->large_total;
 	sd->settings.drain_ms = conf->drain_timeout_ms;
 	memcpy(sd->settings.launcher, conf->stdio_launcher, CONF_TEXT);
 	sd->settings.launcher[CONF_TEXT - 1] = '\0';
@@ -408,7 +414,8 @@ goes_on(const struct stdiod *sd)
 		return true;
 	if (sd->now_ms < sd->stop_by_ms)
 		TAILQ_FOREACH(cl, &sd->clients, link)
-			if (outq_left(&cl->out) > 0)
+			if (outq_left(&cl->out) > 0 ||
+			    cl->file.fd >= 0)
 				return true;
 	return false;
 }

@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
+#include "base/bulk.h"
 #include "base/log.h"
 #include "conf/conf.h"
 #include "shm/sess.h"
@@ -37,8 +38,17 @@ struct client {				/* a connection of a worker or poller */
 	struct source	source;
 	struct buf	in;
 	struct outq	out;
+	struct spill	file;		/* what follows out; fd -1: nothing */
 	struct call	*call;		/* the one under way */
 };
+
+/* What large answers of a server may take on disk; outlives its processes. */
+struct room {
+	SLIST_ENTRY(room) link;
+	int64_t		server_id;
+	struct spill_quota quota;
+};
+SLIST_HEAD(room_list, room);
 
 /* A server as configured, for all or for one client session; may not be
  * running. */
@@ -100,6 +110,8 @@ struct process {
 	unsigned	n_pending;
 	struct buf	line;		/* its output, not yet routed */
 	size_t		scanned;	/* bytes of line without a line end */
+	bool		is_collected;	/* the line is large, and no answer */
+	struct bulk	bulk;		/* a line whose beginning is there */
 	struct outq	outq;
 	uint64_t	handshake;	/* id of initialize or discover */
 	enum sess_era	era;
@@ -126,6 +138,8 @@ TAILQ_HEAD(process_list, process);
 
 struct stdiod_settings {
 	int64_t		max_processes, idle_ms, result_max, drain_ms;
+	int64_t		streamed_max, large_max;
+	char		state_dir[CONF_TEXT];
 	int64_t		memory, processes;	/* of a server; 0: no limit */
 	char		launcher[CONF_TEXT];
 };
@@ -140,6 +154,8 @@ struct stdiod {
 	struct process_list processes, dead_processes;
 	unsigned	n_processes;
 	struct mux	mux;
+	struct room_list rooms;
+	struct spill_quota spool;	/* of all */
 	uint64_t	conf;		/* generation that settings are from */
 	struct stdiod_settings settings;
 	struct child_user user;
@@ -172,6 +188,8 @@ void	client_free(struct client *);
 void	client_opened(struct stdiod *, struct call *, const struct process *);
 void	client_message(struct stdiod *, struct call *, struct span);
 void	client_response(struct stdiod *, struct call *, struct span);
+/* Takes the file. */
+void	client_large(struct stdiod *, struct call *, struct bulk *);
 void	client_error(struct stdiod *, struct call *, const struct err *,
 	    unsigned flags);
 
@@ -214,7 +232,15 @@ unsigned process_kill_adopted(struct stdiod *, pid_t session);
 /* watch.c: SIGKILL for servers that are over their limits, once a second */
 void	watch_tick(struct stdiod *);
 
+/* output.c: what it writes, line by line */
+void	output_read(struct stdiod *, struct process *, int reads);
+/* All calls of a process that has ended. */
+void	output_fail_pending(struct stdiod *, struct process *,
+	    const struct err *);
+
 /* route.c */
+/* A line that is in a file. */
+void	route_bulk(struct stdiod *, struct process *, struct bulk *);
 void	route_line(struct stdiod *, struct process *, struct span line);
 void	route_begin(struct stdiod *, struct process *);
 /* There is a call that may carry what the server asked before. */

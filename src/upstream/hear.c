@@ -7,6 +7,7 @@
  * effort: without a listener, or with one that is slow, the call goes on.
  */
 #include "upstream/opening_int.h"
+#include "upstream/hear.h"
 
 #include <errno.h>
 #include <stdio.h>

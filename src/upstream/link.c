@@ -144,3 +144,12 @@ link_head(struct link *l, char *buf, size_t *n, struct http_head *h,
 		return 0;
 	return err_set(e, ERR_UPSTREAM, "bad answer: %s", inner.text);
 }
+
+/* Often it is only the call that has ended; but not in the middle of a message
+ * of which a part is not here any more. */
+bool
+link_may_stay(const struct sink *s, const struct err *e)
+{
+	return s->flow < FLOW_RESULT && (s->stopped || s->answered ||
+	    e->code == ERR_TIMEOUT || e->code == ERR_CANCELLED);
+}

@@ -8,6 +8,7 @@
 #include "net/http_head.h"
 #include "upstream/upstream.h"
 
+struct sink;
 struct upstream_entry;
 
 struct link {
@@ -30,6 +31,8 @@ int	link_send_all(struct link *, struct span,
  * there; -1 with err. buf has the bytes received so far. */
 int	link_head(struct link *, char *buf, size_t *n, struct http_head *h,
 	    size_t *size, struct upstream_call *, struct err *);
+/* An exchange failed: can the link be used further? */
+bool	link_may_stay(const struct sink *, const struct err *);
 int	curl_link_open(struct link *, const struct upstream_entry *,
 	    int64_t deadline_ms, struct err *);
 void	curl_link_close(struct link *);

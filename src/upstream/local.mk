@@ -2,7 +2,7 @@ noinst_LIBRARIES += %D%/libupstream.a
 %C%_libupstream_a_SOURCES = \
 	%D%/curl_call.c \
 	%D%/curl_link.c \
-	%D%/hear.c \
+	%D%/hear.c %D%/hear.h \
 	%D%/http.c \
 	%D%/http_conn.c \
 	%D%/link.c %D%/link_int.h \

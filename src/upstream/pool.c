@@ -7,6 +7,7 @@
  * entry whose server was configured differently meanwhile starts afresh.
  */
 #include "upstream/opening_int.h"
+#include "upstream/hear.h"
 
 #include <curl/curl.h>
 #include <stdlib.h>
@@ -79,6 +80,12 @@ void
 upstream_pool_own_links(struct upstream_pool *pool)
 {
 	pool->is_owner = true;
+}
+
+void
+upstream_pool_spool(struct upstream_pool *pool, struct spill_quota *q)
+{
+	pool->spool = q;
 }
 
 void

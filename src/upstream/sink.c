@@ -64,6 +64,7 @@ sink_free(struct sink *s)
 	if (s->has_sse)
 		sse_parser_free(&s->sse);
 	s->has_sse = false;
+	bulk_drop(&s->bulk);
 }
 
 static int
@@ -461,7 +462,7 @@ feed_events(struct sink *s, struct span in, struct err *e)
 		if (sink_message(s, event.data, e) < 0)
 			return -1;
 	}
-	return rv < 0 ? too_big(s->call, e) : sink_flow_event(s, e);
+	return rv < 0 ? too_big(s->call, e) : sink_flow_event(s, &s->sse, e);
 }
 
 int

@@ -24,6 +24,7 @@ struct sse_link {
 	struct sse_parser sse;
 	char		*endpoint;	/* path to post to; NULL: not said */
 	struct link	 post;		/* kept open; fd -1: none */
+	bool		 is_owing;	/* the answers to calls given up */
 };
 
 /* The answer to a POST; only its status matters. */
@@ -139,14 +140,19 @@ feed_events(struct reader *r, struct span in, struct err *e)
 {
 	struct sse_event ev;
 	size_t taken;
-	int rv;
+	int rv, flowed = 0;
 
 	while ((rv = sse_parse(&r->link->sse, in, &taken, &ev, e)) == 1) {
 		in = span_skip(in, taken);
-		if (take_event(r, &ev, e) < 0)
+		if (r->sink != NULL)
+			flowed = sink_flow_event_end(r->sink, ev.data, e);
+		if (flowed < 0 || (flowed == 0 && take_event(r, &ev, e) < 0))
 			return -1;
 	}
-	return rv < 0 ? err_set(e, ERR_TOOBIG, "an event is too large") : 0;
+	if (rv < 0)
+		return err_set(e, ERR_TOOBIG, "an event is too large");
+	return r->sink == NULL ? 0 :
+	    sink_flow_event(r->sink, &r->link->sse, e);
 }
 
 static int
@@ -504,12 +510,14 @@ sse_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 		return err_set(e, ERR_UPSTREAM, "not connected");
 	}
 	s->is_link = true;
+	s->is_owing = x->sse->is_owing;
 	x->sse->sse.data.max = max;
 	x->sse->sse.line.max = max + 64;
 	if (talk(pool, x, s, e) == 0)
 		return 0;
-	/* Often it is only the call that has ended. */
-	if (!s->stopped && e->code != ERR_TIMEOUT && e->code != ERR_CANCELLED)
+	if (link_may_stay(s, e))
+		x->sse->is_owing |= s->is_asked && !call->is_notification;
+	else
 		link_is_gone(x);
 	return -1;
 }

@@ -97,6 +97,21 @@ compose(struct upstream_pool *pool, const struct upstream_entry *x,
 	return 0;
 }
 
+/* At least one byte is in pool->in. */
+static enum wire
+fill(struct frames *f, struct err *e)
+{
+	enum wire w;
+
+	if (f->pos < f->n)
+		return WIRE_OK;
+	f->pos = f->n = 0;
+	w = wire_recv(f->entry->stdio_fd, f->pool->in, UPSTREAM_IN_SIZE,
+	    f->call, &f->n, e);
+	f->began |= w == WIRE_OK;
+	return w;
+}
+
 /* Exactly n bytes. */
 static enum wire
 take(struct frames *f, char *out, size_t n, struct err *e)
@@ -105,14 +120,8 @@ take(struct frames *f, char *out, size_t n, struct err *e)
 	size_t m;
 
 	while (n > 0) {
-		if (f->pos == f->n) {
-			f->pos = f->n = 0;
-			w = wire_recv(f->entry->stdio_fd, f->pool->in,
-			    UPSTREAM_IN_SIZE, f->call, &f->n, e);
-			if (w != WIRE_OK)
-				return w;
-			f->began = true;
-		}
+		if ((w = fill(f, e)) != WIRE_OK)
+			return w;
 		m = f->n - f->pos < n ? f->n - f->pos : n;
 		memcpy(out, f->pool->in + f->pos, m);
 		f->pos += m;
@@ -131,11 +140,14 @@ take_frame(struct frames *f, struct stdio_frame *frame, struct buf *b,
 
 	if (w != WIRE_OK)
 		return w;
-	if (frame->magic != STDIO_FRAME_MAGIC || frame->size > STDIO_BODY_MAX) {
+	if (frame->magic != STDIO_FRAME_MAGIC || (frame->size >
+	    STDIO_BODY_MAX && frame->type != STDIO_LARGE)) {
 		err_set(e, ERR_UPSTREAM, "stdiod sent something else");
 		return WIRE_ENDED;
 	}
 	buf_reset(b, UPSTREAM_OUT_KEEP);
+	if (frame->type == STDIO_LARGE)
+		return WIRE_OK;
 	if (frame->size > max || buf_reserve(b, frame->size) < 0) {
 		err_set(e, ERR_TOOBIG, "the answer has %u bytes", frame->size);
 		return WIRE_ENDED;
@@ -171,6 +183,27 @@ error_frame(const struct stdio_frame *frame, const struct buf *b,
 	    SPAN_FMT(buf_span(b)));
 }
 
+/* The body of a large response, as that of an HTTP answer. */
+static int
+read_large(struct frames *f, struct sink *s, uint64_t left, struct err *e)
+{
+	struct span piece;
+	enum wire w;
+
+	s->status = 200;
+	for (; left > 0; left -= piece.n) {
+		if ((w = fill(f, e)) != WIRE_OK)
+			return ended(f, w, e);
+		piece = span_make(f->pool->in + f->pos, f->n - f->pos);
+		if (piece.n > left)
+			piece.n = (size_t)left;
+		f->pos += piece.n;
+		if (sink_body(s, piece, e) < 0)
+			return -1;
+	}
+	return sink_end(s, e) < 0 ? -1 : 1;
+}
+
 /* Frames until the response. 1 answered, 0 try again, -1 err. */
 static int
 read_answer(struct frames *f, struct sink *s, struct err *e)
@@ -195,6 +228,9 @@ read_answer(struct frames *f, struct sink *s, struct err *e)
 			s->refused = true;
 			return error_frame(&frame, b, e);
 		}
+		if (frame.type == STDIO_LARGE)
+			return read_large(f, s, (uint64_t)frame.size_high << 32 |
+			    frame.size, e);
 		if (frame.type != STDIO_MESSAGE && frame.type != STDIO_RESPONSE)
 			return err_set(e, ERR_UPSTREAM,
 			    "stdiod sent frame type %u", frame.type);

@@ -21,6 +21,8 @@
 #include "shm/sess.h"
 #include "shm/shm.h"
 
+struct bulk;
+struct spill_quota;
 struct upstream_pool;		/* this process's connections */
 
 /* Client sessions that are of no single client (those are random numbers). */
@@ -62,6 +64,10 @@ typedef int (*upstream_result_fn)(void *arg, struct span piece, struct err *);
  * exchange, and the server is told. */
 typedef int (*upstream_extra_fn)(void *arg, struct err *);
 
+/* A listener hears a large response of a link: whose it is stands in the
+ * envelope. May take the file away. -1 with err ends the exchange. */
+typedef int (*upstream_large_fn)(void *arg, struct bulk *, struct err *);
+
 struct upstream_call {
 	/* what to send */
 	struct span	method;
@@ -79,7 +85,8 @@ struct upstream_call {
 	struct sess_info session;	/* era, version, id: from upstream_open */
 	int64_t		deadline_ms;	/* monotonic */
 	size_t		response_max;	/* bytes that are collected */
-	size_t		result_max;	/* bytes that go to on_result */
+	size_t		result_max;	/* bytes that go to on_result, or are
+					 * kept for on_large */
 	/* what may end it early */
 	int		client_fd;	/* hang-up there cancels; -1: not watched */
 	_Atomic uint64_t *cancel_word;	/* equal to cancel_value: cancelled */
@@ -88,6 +95,7 @@ struct upstream_call {
 					 * the server get -32601) */
 	void		(*on_stream)(void *arg);	/* is_listen: it is open */
 	upstream_result_fn on_result;	/* NULL: all answers are collected */
+	upstream_large_fn on_large;	/* NULL: collected; is_listen only */
 	upstream_extra_fn on_extra;	/* NULL: extra_fd is not watched */
 	int		extra_fd;
 	void		*arg;		/* of all three */
@@ -116,6 +124,8 @@ void	upstream_global_init(void);
 /* stdio_socket: stdiod's, in the run directory. */
 struct upstream_pool *upstream_pool_new(struct shm *, const char *stdio_socket);
 void	upstream_pool_free(struct upstream_pool **);
+/* Where large answers wait until it is known whose they are. Keeps it. */
+void	upstream_pool_spool(struct upstream_pool *, struct spill_quota *);
 /* Closes connections unused for idle_ms. Called now and then. */
 void	upstream_pool_trim(struct upstream_pool *, int64_t idle_ms);
 
@@ -179,25 +189,6 @@ int	upstream_request(struct upstream_pool *, const struct upstream_target *,
  * it has been idle for long. */
 void	upstream_end_client(struct upstream_pool *,
 	    const struct upstream_target *, uint64_t client_session);
-
-/*
- * For the listener of a server: the socket on which it is told that a client
- * has a session of its own there. take gives that client session and a
- * descriptor to close as soon as the session's stream is open, or will not be.
- */
-int	upstream_hear_listen(const char *stdio_socket, int64_t server_id,
-	    struct err *);
-int	upstream_hear_take(int listener, uint64_t *client_session);
-/*
- * Where a connection is the session (HTTP+SSE), the listener has those of
- * single clients, so that all calls of one are of one session and somebody
- * hears it in between. Workers speak stdio_proto.h to this socket.
- */
-int	upstream_link_listen(const char *stdio_socket, int64_t server_id,
-	    struct err *);
-void	upstream_pool_own_links(struct upstream_pool *);
-/* The poller, of a server that is new or another one: it has none. */
-void	upstream_hear_forget(const char *stdio_socket, int64_t server_id);
 
 /* "_meta" members that a modern server wants in every request, without
  * braces: protocolVersion, clientInfo, clientCapabilities. */

@@ -8,8 +8,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/bulk.h"
 #include "base/json_read.h"
-#include "base/json_scan.h"
 #include "net/http_body.h"
 #include "net/http_head.h"
 #include "net/sse.h"
@@ -103,6 +103,7 @@ struct upstream_pool {
 	uint64_t	 last_id;	/* ids when there is no slot */
 	bool		 busy;		/* an exchange is under way */
 	bool		 is_owner;	/* of links of clients */
+	struct spill_quota *spool;	/* of large answers; NULL: none */
 	int		 hangup_fd;	/* epoll, for curl; -1 none */
 };
 
@@ -179,7 +180,7 @@ struct answer_head {
 	struct span	content_type, content_encoding, session_id;
 };
 /* FLOW_LOOK: may become one that is passed on. */
-enum sink_flow { FLOW_LOOK, FLOW_NONE, FLOW_RESULT, FLOW_REST, FLOW_DONE };
+enum sink_flow { FLOW_LOOK, FLOW_NONE, FLOW_RESULT, FLOW_FILE };
 enum sink_kind { SINK_JSON, SINK_EVENTS, SINK_NOTHING };
 struct sink {
 	struct upstream_pool *pool;
@@ -195,11 +196,14 @@ struct sink {
 	bool		is_link;	/* what is not ours may be of calls
 					 * before this one: it is dropped */
 	bool		is_asked;	/* link: the request has been sent */
+	bool		is_owing;	/* link: calls before were given up, and
+					 * may be answered yet */
 	size_t		discarded;
 	size_t		taken;		/* bytes of messages */
 	enum sink_flow	flow;
-	size_t		flowed, rest;	/* bytes: in all, behind the result */
-	struct json_scan scan;
+	size_t		flowed;		/* bytes */
+	struct large	large;
+	struct bulk	bulk;		/* FLOW_FILE */
 	struct sse_parser sse;
 };
 void	sink_init(struct sink *, struct upstream_pool *,
@@ -218,8 +222,14 @@ int	sink_message(struct sink *, struct span, struct err *);
 int	sink_count(struct sink *, size_t, struct err *);
 /* sink_flow.c: 1 taken, 0 collect it, -1 with err. */
 int	sink_flow_json(struct sink *, struct span, struct err *);
+/* Of a message that is not complete: so much is pending; is it to be given to
+ * sink_flow_part()? If that says 1 it is taken, and what comes next goes the
+ * same way. */
+bool	sink_flow_wants(const struct sink *, size_t pending);
+int	sink_flow_part(struct sink *, struct span data, struct err *);
 /* An event is not complete. 0 or -1. */
-int	sink_flow_event(struct sink *, struct err *);
+int	sink_flow_event(struct sink *, struct sse_parser *, struct err *);
+/* The message is complete. 0: it goes to sink_message(). */
 int	sink_flow_event_end(struct sink *, struct span data, struct err *);
 int	sink_flow_end(struct sink *, struct err *);
 /* Is call->response, the result left out, the answer to our request? */

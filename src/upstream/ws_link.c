@@ -19,6 +19,7 @@
 #include "net/ws.h"
 
 #define KEY_SIZE	25
+#define FLOW_FAILED	(-2)	/* not the WebSocket */
 
 struct ws_link {
 	struct link	 link;
@@ -29,6 +30,7 @@ struct ws_link {
 	bool		 sending;	/* out is on its way: do not touch */
 	bool		 torn;		/* half a frame was sent */
 	bool		 in_use;	/* by an exchange */
+	bool		 is_owing;	/* the answers to calls given up */
 };
 
 void
@@ -202,9 +204,12 @@ static int
 take_event(struct ws_link *w, struct sink *s, const struct ws_event *ev,
     struct err *e)
 {
+	int rv;
+
 	switch (ev->type) {
 	case WS_TEXT:
-		return sink_message(s, ev->data, e);
+		rv = sink_flow_event_end(s, ev->data, e);
+		return rv != 0 ? rv : sink_message(s, ev->data, e);
 	case WS_PING:
 		if (add_frame(&w->out, WS_PONG, ev->data, e) < 0)
 			return -1;
@@ -224,6 +229,22 @@ take_event(struct ws_link *w, struct sink *s, const struct ws_event *ev,
 	return leave(w, WS_CODE_UNSUPPORTED);
 }
 
+/* A message that is not complete, and large. 0, or -1 as ws_parse(). */
+static int
+flow(struct ws_link *w, struct sink *s, struct err *e)
+{
+	struct span data;
+	int rv;
+
+	if (!sink_flow_wants(s, ws_parser_pending(&w->parser)))
+		return 0;
+	if (ws_parser_part(&w->parser, &data, e) < 0)
+		return -1;
+	if ((rv = sink_flow_part(s, data, e)) == 1)
+		ws_parser_forget(&w->parser, data.n);
+	return rv < 0 ? FLOW_FAILED : 0;
+}
+
 static int
 feed(struct ws_link *w, struct sink *s, struct span in, struct err *e)
 {
@@ -238,8 +259,10 @@ feed(struct ws_link *w, struct sink *s, struct span in, struct err *e)
 		if (take_event(w, s, &ev, e) < 0)
 			return -1;
 	}
-	if (rv == 0)
+	if (rv == 0 && (rv = flow(w, s, e)) == 0)
 		return 0;
+	if (rv == FLOW_FAILED)
+		return -1;
 	if (e->code != ERR_TOOBIG)
 		err_wrap(e, "bad answer");
 	e->code = e->code == ERR_TOOBIG ? ERR_TOOBIG : ERR_UPSTREAM;
@@ -339,13 +362,15 @@ ws_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 	s->is_link = true;
 	w->parser.message.max = call->response_max > UPSTREAM_OPENED_MAX ?
 	    call->response_max : UPSTREAM_OPENED_MAX;
+	w->parser.is_taken = call->on_result != NULL || call->on_large != NULL;
+	s->is_owing = w->is_owing;
 	w->in_use = true;
 	rv = talk(pool, w, s, e);
 	w->in_use = false;
-	/* Often it is only the call that has ended. */
-	if (w->torn || (rv < 0 && !s->stopped && e->code != ERR_TIMEOUT &&
-	    e->code != ERR_CANCELLED))
+	if (w->torn || (rv < 0 && !link_may_stay(s, e)))
 		link_is_gone(x);
+	else if (rv < 0)
+		w->is_owing |= s->is_asked && !call->is_notification;
 	return rv;
 }
 

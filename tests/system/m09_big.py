@@ -1,13 +1,13 @@
 """Results of 100 MiB pass while they come: byte for byte, with the memory of
 a few buffers; what breaks off is seen as broken by client and record."""
 import contextlib
-import hashlib
 from http.client import HTTPConnection, IncompleteRead
 import json
 import os
 import socket
 import threading
 
+from fakes.big import digest, envelope, pieces
 from fake import BEHAVIOURS, Fake, http, response
 from harness import MODERN, check, free_port, same, wait_for
 from servers import http_server
@@ -17,52 +17,6 @@ SIZE = 100 << 20
 GROWTH = 8 << 20        # of a worker, while 100 MiB pass
 LIMIT = 128 << 20       # limits.streamed
 HELD = 32 << 20         # limits.result, less than what passes
-
-
-def pieces(size):
-    """A result as a server may write it: escapes, UTF-8, odd white space."""
-    yield b'{ "content":[{"type":"text","text":"'
-    block = "abc\\\"d\\\\ \u00e9\\u00e9\\n{[]}:, 0123456789 ".encode() * 1600
-    done = 0
-    while done < size:
-        yield block
-        done += len(block)
-    yield b'"}],\n "structuredContent" : {"n": 1.50, "a":[ ]},"isError":false }'
-
-
-def digest(parts):
-    h, n = hashlib.sha256(), 0
-    for p in parts:
-        h.update(p)
-        n += len(p)
-    return h.hexdigest(), n
-
-
-# What stands before and behind the result; the TypeScript SDK 1.x writes it
-# first, and what is said of it last may be a lie.
-ORDERS = {
-    "id first": (b'{"jsonrpc":"2.0","id":%d,"result":', b"}"),
-    "result first": (b'{"result":', b' , "jsonrpc":"2.0","id":%d}'),
-    "version first": (b'{"jsonrpc":"2.0","result":', b',"id":%d}\n'),
-    "another first": (b'{"x":1,"jsonrpc":"2.0","id":%d,"result":', b"}"),
-    "bad end": (b'{"jsonrpc":"2.0","id":%d,"result":', b"]"),
-    "no id": (b'{"result":', b',"jsonrpc":"2.0"}'),
-    "no version": (b'{"result":', b',"id":%d}'),
-    "two ids": (b'{"jsonrpc":"2.0","id":%d,"result":', b',"id":1}'),
-    "two results": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"result":{}}'),
-    "error too": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"error":{}}'),
-    "a request": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"method":"x"}'),
-    "no JSON": (b'{"result":', b',"jsonrpc":"2.0","id":%d,}'),
-    "long end": (b'{"result":', b',"jsonrpc":"2.0","id":%d,"x":"' +
-                 b"x" * 200000 + b'"}'),
-}
-
-
-def envelope(message_id, parts, order="id first"):
-    before, after = ORDERS[order]
-    yield before.replace(b"%d", b"%d" % message_id)
-    yield from parts
-    yield after.replace(b"%d", b"%d" % message_id)
 
 
 def head(kind):

@@ -4,7 +4,7 @@ base_test_libs = src/base/libbase.a $(CMOCKA_LIBS) $(THIRD_LIBS)
 TESTS += tools/check_layers
 EXTRA_DIST += tools/check_layers
 
-base_tests = %D%/test_arena %D%/test_buf %D%/test_clock %D%/test_err \
+base_tests = %D%/test_arena %D%/test_buf %D%/test_bulk %D%/test_clock %D%/test_err \
 	%D%/test_fdio %D%/test_fiber %D%/test_glob %D%/test_hash %D%/test_json_read %D%/test_json_scan \
 	%D%/test_json_write %D%/test_log %D%/test_num
 check_PROGRAMS += $(base_tests)
@@ -17,6 +17,10 @@ TESTS += $(base_tests)
 %C%_test_buf_SOURCES = %D%/test_buf.c
 %C%_test_buf_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_buf_LDADD = $(base_test_libs)
+
+%C%_test_bulk_SOURCES = %D%/test_bulk.c
+%C%_test_bulk_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_bulk_LDADD = $(base_test_libs)
 
 %C%_test_clock_SOURCES = %D%/test_clock.c
 %C%_test_clock_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

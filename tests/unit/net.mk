@@ -3,7 +3,7 @@ net_test_libs = src/net/libnet.a src/base/libbase.a $(CMOCKA_LIBS) \
 	$(THIRD_LIBS)
 
 net_tests = %D%/test_http_body %D%/test_http_field %D%/test_http_head \
-	%D%/test_sock %D%/test_sse %D%/test_url
+	%D%/test_sock %D%/test_sse %D%/test_url %D%/test_ws
 check_PROGRAMS += $(net_tests)
 TESTS += $(net_tests)
 
@@ -30,3 +30,7 @@ TESTS += $(net_tests)
 %C%_test_url_SOURCES = %D%/test_url.c
 %C%_test_url_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
 %C%_test_url_LDADD = $(net_test_libs)
+
+%C%_test_ws_SOURCES = %D%/test_ws.c
+%C%_test_ws_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_ws_LDADD = $(net_test_libs)
