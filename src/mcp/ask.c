@@ -246,7 +246,9 @@ push_all(struct forward *f, struct json_value requests, struct err *e)
 			return err_set(e, ERR_UPSTREAM, "server \"%s\" asks for "
 			    "%.*s, which this client did not declare",
 			    f->target.name, SPAN_FMT(method));
-		if (ask_push(f, method, v[1].raw, span_make(NULL, 0), key, e) < 0)
+		if (ask_push(f, method, retro_is_on(f) && f->is_task ?
+		    retro_question(f, v[1].raw) : v[1].raw,
+		    span_make(NULL, 0), key, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -98,6 +98,8 @@ forward_compose(void *arg, const struct sess_info *s, struct buf *b,
 	size_t pos = 0;
 	bool first = true;
 
+	if (f->retro && f->tasks != NULL)
+		return drive_compose(arg, s, b, e);
 	buf_reset(b, 1 << 20);
 	buf_add_char(b, '{');
 	while (json_next_member(f->c->msg.params.raw, &pos, &name, &v)) {

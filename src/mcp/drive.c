@@ -81,8 +81,8 @@ drive_has_task(const struct forward *f)
 /* ---- requests of our own -------------------------------------------------- */
 
 /* upstream_compose_fn */
-static int
-compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
+int
+drive_compose(void *arg, const struct sess_info *s, struct buf *b, struct err *e)
 {
 	struct forward *f = arg;
 
@@ -113,7 +113,7 @@ request(struct forward *f, const char *method, int64_t deadline_ms,
 		f->up.deadline_ms = deadline_ms;
 	f->up.extra_fd = -1;
 	buf_reset(&m->response, 1 << 20);
-	if (upstream_request(m->pool, &f->target, &f->up, compose, f,
+	if (upstream_request(m->pool, &f->target, &f->up, drive_compose, f,
 	    &m->params, e) < 0)
 		return -1;
 	if (f->up.answer_is_error)
@@ -244,14 +244,32 @@ step(struct forward *f, struct json_value task, int64_t deadline_ms,
 }
 
 int
-drive_to_end(struct forward *f, struct err *e)
+drive_wait(struct forward *f, struct err *e)
 {
 	const struct mcp *m = f->c->mcp;
 	int64_t wait = f->target.timeout_ms > m->conf.input_timeout_ms ?
 	    f->target.timeout_ms : m->conf.input_timeout_ms;
 	int64_t deadline_ms = clock_mono_ms() + wait;
+	int rc;
+
+	do
+		rc = step(f, answer(f, "result"), deadline_ms, e);
+	while (rc > 0);
+	return rc;
+}
+
+int
+drive_request(struct forward *f, const char *method, int64_t deadline_ms,
+    struct err *e)
+{
+	return request(f, method, deadline_ms, e);
+}
+
+int
+drive_to_end(struct forward *f, struct err *e)
+{
 	struct json_value id = member(answer(f, "result"), "taskId");
-	char *text = arena_alloc(m->mem, id.raw.n + 1);
+	char *text = arena_alloc(f->c->mcp->mem, id.raw.n + 1);
 	long n = json_string_decode(id, text, id.raw.n + 1);
 	int rc;
 
@@ -260,10 +278,7 @@ drive_to_end(struct forward *f, struct err *e)
 		    "no id", f->target.name);
 	f->up.name = span_make(text, (size_t)n);
 	f->up.headers.n -= f->param_headers.n;	/* of the tool, at the end */
-	do
-		rc = step(f, answer(f, "result"), deadline_ms, e);
-	while (rc > 0);
-	if (rc < 0)
+	if ((rc = drive_wait(f, e)) < 0)
 		cancel(f);
 	return rc;
 }

@@ -147,7 +147,10 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->up.arg = f;
 	f->resume_fd = -1;
 	forward_caps(f);
-	f->target.wants_legacy = !c->modern && is_modern_server(c, s);
+	if (f->retro)
+		drive_declare(f);
+	f->target.wants_legacy = !c->modern && !f->retro &&
+	    is_modern_server(c, s);
 	watch_mailbox(f);
 	f->up.response = &m->response;
 	buf_reset(&m->response, 1 << 20);
@@ -213,6 +216,9 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 		buf_add_str(out, ",\"error\":");
 		return buf_add_span(out, v[1].raw);
 	}
+	if (retro_is_on(f) &&
+	    (v[0].raw = retro_result(f, v[0].raw, e)).n == 0)
+		return -1;
 	if ((f->is_task || f->wants_task) && !f->bridges)
 		v[0].raw = task_take_result(f, v[0].raw);
 	/* the eras agree: the result passes as it is */
@@ -295,6 +301,8 @@ call_in_rounds(struct forward *f, struct err *e)
 			return -1;
 		rc = call_again(f, e);
 	}
+	if (rc == 0 && retro_is_on(f))
+		return retro_go_on(f, e);
 	if (rc == 0 && drive_has_task(f))
 		return drive_to_end(f, e);
 	return rc == 0 && bridge_wants_result(f) ? call_again(f, e) : rc;
@@ -467,7 +475,7 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 {
 	struct forward f;
 	struct span name, own;
-	uint32_t item;
+	uint32_t item, tasks;
 	int rc;
 
 	rc = mcp_param_string(c, PARAM_NAME, &name, e);
@@ -491,11 +499,14 @@ call_named(struct mcp_call *c, enum item_kind kind, struct buf *out,
 	f.own = forward_quoted(c, own);
 	f.up.name = arena_dup(c->mcp->mem, own);
 	f.task.tool = f.up.name;
-	f.wants_task = kind == ITEM_TOOL && !c->modern &&
+	if (kind == ITEM_TOOL && !c->modern &&
 	    c->revision == MCP_LATEST_LEGACY &&
-	    c->msg.param[PARAM_TASK].type == JSON_OBJECT &&
-	    (mcp_tasks_of_server(c, pol_server(c->policy, c->server)->id) &
-	    TASKS_CALL) != 0;
+	    c->msg.param[PARAM_TASK].type == JSON_OBJECT) {
+		tasks = mcp_tasks_of_server(c,
+		    pol_server(c->policy, c->server)->id);
+		f.retro = (tasks & TASKS_EXT) != 0;
+		f.wants_task = (tasks & (TASKS_EXT | TASKS_CALL)) != 0;
+	}
 	if (kind == ITEM_TOOL && (cat_item(c->catalog, item)->flags &
 	    CAT_HAS_PARAM_HEADERS) && mcp_param_headers(c, cat_span(c->catalog,
 	    cat_item(c->catalog, item)->raw), &f.param_headers, e) < 0)

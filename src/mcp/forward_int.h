@@ -62,6 +62,9 @@ struct forward {
 	struct json_value driven;	/* its result or error; NONE: no task */
 	struct span	*answered;	/* names of its questions */
 	uint32_t	 n_answered;
+	/* a legacy client's task at a modern server (retro.c) */
+	bool		 retro;
+	uint32_t	 first_listed;	/* of tasks: where the page begins */
 	/* a held call (held.c) */
 	int		 resume_fd;	/* the retry's worker; -1 none */
 	bool		 held;		/* the client's connection was released */
@@ -135,6 +138,14 @@ void	drive_declare(struct forward *);
 bool	drive_has_task(const struct forward *);
 /* Polls, asks, and leaves the outcome in f->driven. */
 int	drive_to_end(struct forward *, struct err *);
+/* The same for a task that goes on without us: the answer tells its state, and
+ * f->up.name is its id. */
+int	drive_wait(struct forward *, struct err *);
+/* One request of our own about the task f->up.name. */
+int	drive_request(struct forward *, const char *method, int64_t deadline_ms,
+	    struct err *);
+int	drive_compose(void *forward, const struct sess_info *, struct buf *,
+	    struct err *);
 
 /* bridge.c: modern clients' tasks at servers of 2025-11-25 */
 /* Can this tool (raw JSON) be called as a task only? */
@@ -146,6 +157,24 @@ bool	bridge_wants_result(struct forward *);
 /* 1: the answer is in out; 0: it is one like any other; -1 no room. */
 int	bridge_take_answer(struct forward *, struct json_value result,
 	    struct json_value error, struct buf *out);
+
+/* retro.c: tasks of clients of 2025-11-25 at servers with the extension */
+/* Is the call for such a server, and is it one of these? */
+bool	retro_is_on(const struct forward *);
+/* The call was answered: what else there is to do. */
+int	retro_go_on(struct forward *, struct err *);
+/* The server's result as a client of 2025-11-25 knows it, with the server's
+ * ids; .n 0 with err. */
+struct span retro_result(struct forward *, struct span result, struct err *);
+/* The params of a question during a task. */
+struct span retro_question(struct forward *, struct span params);
+/* Is it one that ended before it began? Then it is kept here, not there. */
+bool	retro_is_kept(struct span id);
+int	retro_kept(struct mcp_call *, const struct task_ref *, struct buf *out,
+	    struct err *);
+/* tasks/list, from f->own (raw cursor) on: 1: what is asked for first; 0:
+ * nothing, the list is f->driven. */
+int	retro_list(struct forward *);
 
 /* forward.c */
 /* Permission is given; limits, breaker and audit decide now. Unpins. */

@@ -59,6 +59,27 @@ endpoint_server(struct mcp_call *c, uint32_t *server)
 	return *server != CAT_NONE;
 }
 
+/*
+ * A server with the tasks extension says nothing of single tools; a client of
+ * 2025-11-25 may want a task only of those that say something (retro.c).
+ */
+static void
+add_task_support(struct mcp_call *c, const struct cat_item *it,
+    struct buf *out)
+{
+	static const char *const names[] = { "execution" };
+	const struct cat_server *s = cat_server(c->catalog, it->server);
+	struct span raw = cat_span(c->catalog, it->raw);
+	struct json_value v;
+
+	if (s->era != ERA_MODERN || out->n == 0 || out->overflow ||
+	    (mcp_tasks_of_server(c, s->server_id) & TASKS_EXT) == 0 ||
+	    json_object(raw, names, &v, 1) != JSON_OK || v.type != JSON_NONE)
+		return;
+	out->n--;			/* the brace; a tool has a name */
+	buf_add_str(out, ",\"execution\":{\"taskSupport\":\"optional\"}}");
+}
+
 static int
 list(struct mcp_call *c, enum item_kind kind, const char *member,
     struct buf *out, struct err *e)
@@ -80,6 +101,10 @@ list(struct mcp_call *c, enum item_kind kind, const char *member,
 				buf_add_char(out, ',');
 			catalog_item_json(c->catalog,
 			    cat_item(c->catalog, v->item[i]), exposed, out);
+			if (kind == ITEM_TOOL &&
+			    c->revision == MCP_LATEST_LEGACY)
+				add_task_support(c,
+				    cat_item(c->catalog, v->item[i]), out);
 		}
 		buf_add_char(out, ']');
 		if (end < v->n)

@@ -399,8 +399,9 @@ knows_method(const struct mcp_call *c, uint32_t offers)
 	if (c->revision != MCP_LATEST_LEGACY)
 		return false;
 	if (span_is(c->msg.method, "tasks/cancel"))
-		return (offers & TASKS_CANCEL) != 0;
-	return (offers & (TASKS_CALL | TASKS_LIST | TASKS_CANCEL)) != 0;
+		return (offers & (TASKS_CANCEL | TASKS_EXT)) != 0;
+	return (offers & (TASKS_CALL | TASKS_LIST | TASKS_CANCEL |
+	    TASKS_EXT)) != 0;
 }
 
 static int
@@ -516,9 +517,14 @@ mcp_m_task(struct mcp_call *c, struct buf *out, struct err *e)
 	if (f.bridges)
 		f.method = bridge_method(c, offers);
 	record_id(c, f.task.id);
+	if (!c->modern && retro_is_kept(f.task.id))
+		return retro_kept(c, &f.task, out, e);
+	f.retro = !c->modern && (offers & TASKS_EXT) != 0;
+	if (f.retro)
+		f.method = SPAN_LIT("tasks/get");	/* first (retro.c) */
 	f.c = c;
 	f.is_task = true;
-	f.is_long = span_is(c->msg.method, "tasks/result");
+	f.is_long = !f.retro && span_is(c->msg.method, "tasks/result");
 	f.member = "taskId";
 	f.own = forward_quoted(c, f.task.id);
 	f.up.name = f.task.id;
@@ -540,7 +546,8 @@ next_with_tasks(struct mcp_call *c, const struct task_list *all, uint32_t from)
 		const struct cat_server *s = cat_server(c->catalog, i);
 
 		if ((only != 0 && s->server_id != only) || !may_use(c, s) ||
-		    (server_offers(c->catalog, s) & TASKS_LIST) == 0)
+		    (server_offers(c->catalog, s) & (TASKS_LIST |
+		    TASKS_EXT)) == 0)
 			continue;
 		for (k = 0; k < all->n; k++)
 			if (all->task[k].server_id == s->server_id)
@@ -595,7 +602,7 @@ mcp_m_list_tasks(struct mcp_call *c, struct buf *out, struct err *e)
 	struct forward f;
 	uint32_t from, next;
 
-	if ((mcp_tasks_offered(c) & TASKS_LIST) == 0 ||
+	if ((mcp_tasks_offered(c) & (TASKS_LIST | TASKS_EXT)) == 0 ||
 	    !knows_method(c, TASKS_LIST))
 		return unknown_method(c, e);
 	memset(&f, 0, sizeof(f));
@@ -615,6 +622,11 @@ mcp_m_list_tasks(struct mcp_call *c, struct buf *out, struct err *e)
 	from = next_with_tasks(c, all, next + 1);
 	f.next_server = from == CAT_NONE ? 0 :
 	    cat_server(c->catalog, from)->server_id;
+	f.target.server_id = cat_server(c->catalog, next)->server_id;
+	f.retro = (server_offers(c->catalog, cat_server(c->catalog, next)) &
+	    TASKS_EXT) != 0;
+	if (f.retro && retro_list(&f) == 0)
+		return buf_add_span(out, listed(&f, f.driven.raw));
 	if (forward_run(&f, out, e) == 0)
 		return 0;
 	/* one bad server does not hide the others' tasks */

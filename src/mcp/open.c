@@ -32,8 +32,8 @@ capability(struct json_out *j, const char *name, bool changes)
 	json_object_end(j);
 }
 
-/* Where a server behind the endpoint has them; modern clients have the use of
- * those of the legacy era, too (bridge.c). */
+/* Where a server behind the endpoint has them, of either era (bridge.c,
+ * retro.c). */
 static void
 task_capabilities(struct mcp_call *c, struct json_out *j)
 {
@@ -44,12 +44,13 @@ task_capabilities(struct mcp_call *c, struct json_out *j)
 		capability(j, TASKS_EXTENSION, false);
 		json_object_end(j);
 	}
-	if (c->revision != MCP_LATEST_LEGACY || (offers & TASKS_CALL) == 0)
+	if (c->revision != MCP_LATEST_LEGACY ||
+	    (offers & (TASKS_CALL | TASKS_EXT)) == 0)
 		return;
 	json_object_begin(j, "tasks");
-	if ((offers & TASKS_LIST) != 0)
+	if ((offers & (TASKS_LIST | TASKS_EXT)) != 0)
 		capability(j, "list", false);
-	if ((offers & TASKS_CANCEL) != 0)
+	if ((offers & (TASKS_CANCEL | TASKS_EXT)) != 0)
 		capability(j, "cancel", false);
 	json_object_begin(j, "requests");
 	json_object_begin(j, "tools");

@@ -96,7 +96,7 @@ class Setting:
                 {"email": "lim@example.com", "role": "power_user",
                  "allowed_mcps": "*", "rate_limit": {"requests_per_hour": 3}},
                 {"email": "eve@example.com", "role": "power_user",
-                 "allowed_mcps": ["weather", "jobs"]}]})
+                 "allowed_mcps": ["weather"]}]})
         c = self.client("ann")
         want = {f"es__{TOOL}", f"eh__{TOOL}", "weather__forecast", "jobs__job",
                 "local__job", "old__fine"}
@@ -139,7 +139,7 @@ def test_offered_where_a_server_has_it(_env, it):
     whole = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
     for path, want in (("/mcp", whole), ("/servers/es/mcp", whole),
                        ("/servers/weather/mcp", None),
-                       ("/servers/jobs/mcp", None)):
+                       ("/servers/jobs/mcp", whole)):
         c = it.client("ann", path=path)
         same(c.info["capabilities"].get("tasks"), want, path)
     # the principal's servers count, and only this revision has it
