@@ -35,6 +35,8 @@
 #define TAG_CONTROL	0xfffffffcu
 #define TAG_LISTEN	0xfff00000u	/* + number */
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
+#define DRAIN_MS	2000
+#define JUST_CAME_MS	1000	/* at the end: for its first request */
 
 static volatile sig_atomic_t stop;
 
@@ -267,6 +269,7 @@ hand_over(struct keeper *k, uint32_t i, int64_t now)
 		return -1;
 	}
 	drop_input(c);
+	c->has_asked = true;
 	if (c->state != AWAY)
 		keeper_move(k, i, AWAY, now);
 	return 1;
@@ -368,6 +371,7 @@ admit(struct keeper *k, int fd, const char *peer, int64_t now)
 	ev.data.u32 = i;
 	c->fd = fd;
 	c->accepted_ms = now;
+	c->has_asked = false;
 	span_copy(c->peer, sizeof(c->peer), span_str(peer));
 	keeper_move(k, i, IDLE, now);
 	if (epoll_ctl(k->ep, EPOLL_CTL_ADD, fd, &ev) < 0) {
@@ -717,13 +721,36 @@ wait_ms(const struct keeper *k)
 	return k->list[STREAM].n > 0 ? STREAM_WAIT_MS : 500;
 }
 
+/*
+ * On the way out a connection between two requests is closed, which clients
+ * expect. One whose request has come is heard, and so is one that was let in
+ * just now: its client has seen nothing of us that would make it try again.
+ */
+static void
+drain_idle(struct keeper *k, int64_t begun, int64_t now)
+{
+	uint32_t i, next;
+	char byte;
+
+	for (i = k->list[IDLE].head; i != NONE; i = next) {
+		const struct connection *c = &k->c[i];
+
+		next = c->next;
+		if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0)
+			readable(k, i, now);
+		else if (c->has_asked || now - begun >= JUST_CAME_MS ||
+		    begun - c->accepted_ms >= JUST_CAME_MS)
+			keeper_drop(k, i);
+	}
+}
+
 /* The way out: nothing new; requests that are here still reach a worker; what
  * is away is the workers' to finish. */
 static void
 drain(struct keeper *k)
 {
 	struct epoll_event ev[64];
-	int64_t until = clock_mono_ms() + 2000;
+	int64_t begun = clock_mono_ms();
 	int i, n;
 
 	for (i = 0; i < k->n_listen; i++)
@@ -731,11 +758,10 @@ drain(struct keeper *k)
 	k->paused = true;
 	while (k->list[STREAM].head != NONE)
 		stream_end(k, k->list[STREAM].head, clock_mono_ms());
-	while (clock_mono_ms() < until) {
-		while (k->list[IDLE].head != NONE)
-			keeper_drop(k, k->list[IDLE].head);
-		if (k->list[READING].n == 0 && k->queue[LANE_WORK].n == 0 &&
-		    k->queue[LANE_CONTROL].n == 0)
+	while (clock_mono_ms() - begun < DRAIN_MS) {
+		drain_idle(k, begun, clock_mono_ms());
+		if (k->list[IDLE].n == 0 && k->list[READING].n == 0 &&
+		    k->queue[LANE_WORK].n == 0 && k->queue[LANE_CONTROL].n == 0)
 			return;
 		n = epoll_wait(k->ep, ev, 64, 10);
 		for (i = 0; i < n; i++)

@@ -39,6 +39,7 @@ struct connection {
 	size_t		 n, cap;
 	struct stream	*stream;
 	bool		 in_ring;	/* of streams to be looked at */
+	bool		 has_asked;	/* a worker has had it */
 	char		 peer[48];
 };
 

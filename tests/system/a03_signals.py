@@ -1,11 +1,12 @@
 """Reload, drain, and what is left when the master or a worker is killed."""
 import os
 import signal
+import socket
 import threading
 import time
 
-from harness import (background, check, in_parallel, is_open, same,
-                     still_alive, wait_for, works)
+from harness import (background, check, in_parallel, is_open, raw_status,
+                     same, still_alive, wait_for, works)
 from servers import http_server
 
 
@@ -175,6 +176,32 @@ def test_drain_has_an_end(env):
     start = time.monotonic()
     g.stop()
     check(time.monotonic() - start < 6, "drain_timeout was not kept")
+
+
+def test_drain_answers_who_has_just_come(env):
+    """A client that was let in and has not asked yet gets its answer; one that
+    never asks does not hold up the end."""
+    g = env.gateway({})
+    address = ("127.0.0.1", g.port)
+    head = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    used = socket.create_connection(address, timeout=10)
+    used.sendall(head)
+    same(raw_status(used.recv(65536)), 200, "a connection that is kept")
+    fresh = [socket.create_connection(address, timeout=10) for _ in range(9)]
+    silent = fresh.pop()
+    same(g.health("/health/live"), 200, "the last one: all were let in")
+    start = time.monotonic()
+    os.kill(g.pid, signal.SIGTERM)
+    same(used.recv(1), b"", "the kept one ends between two requests")
+    for client in fresh:
+        client.sendall(head)
+    for client in fresh:
+        answer = client.recv(65536)
+        same(raw_status(answer), 200, f"one that has just come: {answer}")
+        check(b"onnection: close" in answer, answer)
+    same(silent.recv(1), b"", "one that says nothing")
+    g.stop()
+    check(time.monotonic() - start < 5, "the end took long")
 
 
 def test_killed_master_takes_all_with_it(_env, it):
