@@ -63,7 +63,9 @@ EXTRA_DIST += \
 	%D%/debian/control \
 	%D%/debian/copyright \
 	%D%/debian/omni2.docs \
+	%D%/debian/omni2.postinst \
 	%D%/debian/omni2.postrm \
+	%D%/debian/omni2.preinst \
 	%D%/debian/omni2.prerm \
 	%D%/debian/rules \
 	%D%/debian/source/format \

@@ -75,7 +75,7 @@ ctl_db_status(struct ctl *c)
 	buf_free(&out);
 	if (s.current > s.available)
 		ctl_fail(EXIT_CONFLICT, "the tables are of a newer omni2; "
-		    "install that one");
+		    STORE_NEWER_HINT);
 	if (s.pending > 0)
 		return EXIT_SCHEMA;
 	return s.changed > 0 ? EXIT_FAILED : EXIT_OK;

@@ -86,7 +86,7 @@ check_migrations(struct doctor *d)
 	else if (st.current > st.available)
 		doctor_say(d, FINDING_FAIL, "tables", ctl_text("they are of a "
 		    "newer omni2 (version %d, this one knows %d)", st.current,
-		    st.available), "install that one");
+		    st.available), STORE_NEWER_HINT);
 	else if (st.pending > 0)
 		doctor_say(d, FINDING_FAIL, "tables", st.current <= 0 ?
 		    "there are none" : ctl_text("version %d, and %d is "

@@ -223,7 +223,7 @@ setup_migrate(struct setup *s)
 		ctl_fail_err(&e);
 	if (st.current > st.available)
 		ctl_fail(EXIT_CONFLICT, "the tables are of a newer omni2 "
-		    "(version %d, this one knows %d); install that one",
+		    "(version %d, this one knows %d); " STORE_NEWER_HINT,
 		    st.current, st.available);
 	if (st.pending == 0)
 		setup_ok(s, "the tables are up to date (version %d)",

@@ -166,8 +166,8 @@ store_schema_check(struct db *db, struct err *e)
 		    "migrate\" changes them", version, STORE_SCHEMA);
 	if (version > STORE_SCHEMA)
 		return err_set(e, ERR_VERSION, "database: the tables are of a "
-		    "newer omni2 (version %d, this one knows %d); install "
-		    "that one", version, STORE_SCHEMA);
+		    "newer omni2 (version %d, this one knows %d); "
+		    STORE_NEWER_HINT, version, STORE_SCHEMA);
 	return 0;
 }
 
@@ -238,7 +238,7 @@ store_migrate(struct db *db, const char *dir, struct buf *out, struct err *e)
 		goto out;
 	if (current > ms.n) {
 		err_set(e, ERR_VERSION, "the tables are of a newer omni2 "
-		    "(version %d, this one knows %d); install that one",
+		    "(version %d, this one knows %d); " STORE_NEWER_HINT,
 		    current, ms.n);
 		goto out;
 	}

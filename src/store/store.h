@@ -21,6 +21,8 @@ struct migration_status {
 };
 /* The newest migration that this omni2 knows. */
 #define STORE_SCHEMA	3
+/* The way out where the database knows a later one. */
+#define STORE_NEWER_HINT "install that one, or restore a backup made before it"
 /* Are the tables those of this omni2? -1 with err UNAVAILABLE (none, or older
  * ones) or VERSION (newer ones); the text names the way out. store_load() and
  * store_seed() begin with it. */

@@ -6,12 +6,13 @@ A request fails when it has no good answer. One case is no failure, as for any
 HTTP client: a kept connection that the server closed while the request was on
 its way, without one byte of an answer, is tried again once, on a new one. An event
 stream may end, but must be there again at once, with the same session.
-Python's standard library only.
+It goes on until the file --until is there. Python's standard library only.
 """
 import argparse
 import collections
 import http.client
 import json
+import os
 import select
 import threading
 import time
@@ -27,9 +28,9 @@ STALE = (http.client.RemoteDisconnected, ConnectionResetError,
 class Client(threading.Thread):
     """One client; counts what happened to it."""
 
-    def __init__(self, options, keep, until):
+    def __init__(self, options, keep, over):
         super().__init__(daemon=True)
-        self.options, self.keep, self.until = options, keep, until
+        self.options, self.keep, self.over = options, keep, over
         self.count = collections.Counter()
         self.errors = []
         self.slowest = 0.0
@@ -77,7 +78,7 @@ class Client(threading.Thread):
             self.once()
 
     def run(self):
-        while time.monotonic() < self.until:
+        while not self.over.is_set():
             start = time.monotonic()
             self.count["requests"] += 1
             try:
@@ -93,9 +94,9 @@ class Client(threading.Thread):
 class Listener(threading.Thread):
     """Keeps an event stream of one session open, whatever happens."""
 
-    def __init__(self, options, until):
+    def __init__(self, options, over):
         super().__init__(daemon=True)
-        self.options, self.until = options, until
+        self.options, self.over = options, over
         self.count = collections.Counter()
         self.errors = []
         self.slowest = 0.0
@@ -132,7 +133,7 @@ class Listener(threading.Thread):
         connection, reply = self.ask("GET")
         self.slowest = max(self.slowest, time.monotonic() - start)
         self.count["streams"] += 1
-        while time.monotonic() < self.until:
+        while not self.over.is_set():
             if not select.select([reply], [], [], 0.2)[0]:
                 continue
             try:
@@ -145,7 +146,7 @@ class Listener(threading.Thread):
     def run(self):
         try:
             self.initialize()
-            while time.monotonic() < self.until:
+            while not self.over.is_set():
                 self.listen()
         except Exception as error:  # whatever it is, it is counted
             self.count["failed"] += 1
@@ -156,15 +157,18 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--key", required=True)
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--until", required=True)
     options = parser.parse_args()
-    until = time.monotonic() + options.seconds
-    clients = [Client(options, keep, until)
+    over = threading.Event()
+    clients = [Client(options, keep, over)
                for keep in [True] * 16 + [False] * 4]
-    clients += [Listener(options, until) for _ in range(4)]
+    clients += [Listener(options, over) for _ in range(4)]
     for client in clients:
         client.start()
     print("started", flush=True)
+    while not os.path.exists(options.until):
+        time.sleep(0.1)
+    over.set()
     total = collections.Counter()
     for client in clients:
         client.join()
