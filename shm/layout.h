@@ -74,7 +74,7 @@ struct shm_ctl {			/* writer: master */
 	_Atomic int64_t	 last_reload_wall_us;
 	_Atomic uint64_t db_loaded;	/* 1: policy holds the database's rows */
 	_Atomic uint64_t workers, workers_idle_goal;
-	_Atomic int64_t	 started_mono_ms;
+	_Atomic int64_t	 started_mono_ms, db_loaded_mono_ms;
 	_Atomic uint64_t folds;		/* seqlock of the totals; odd: a dead
 					 * child's counters move there now */
 };

@@ -1,7 +1,7 @@
 /*
- * discovery -- the first moments of a daemon, when no server has been looked
- * at yet and so no tool is known. Calls wait for it: whoever restarts omni2
- * under load must not see "Unknown tool".
+ * discovery -- the first moments of a daemon, or of its database if that comes
+ * later, when no server has been looked at yet and so no tool is known. Calls
+ * wait for it: whoever restarts omni2 under load must not see "Unknown tool".
  */
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -29,6 +29,16 @@ is_known(struct shm *shm, const struct cat_head *c, const struct pol_server *s)
 	return i != CAT_NONE && cat_server(c, i)->listed != 0;
 }
 
+static bool
+has_just_begun(struct shm *shm)
+{
+	struct shm_ctl *ctl = shm_ctl(shm);
+	int64_t now = clock_mono_ms();
+
+	return now - atomic_load(&ctl->started_mono_ms) <= DISCOVERY_MS ||
+	    now - atomic_load(&ctl->db_loaded_mono_ms) <= DISCOVERY_MS;
+}
+
 bool
 mcp_is_discovering(struct shm *shm)
 {
@@ -37,8 +47,8 @@ mcp_is_discovering(struct shm *shm)
 	bool unknown = false;
 	uint32_t i;
 
-	if (clock_mono_ms() - atomic_load(&shm_ctl(shm)->started_mono_ms) >
-	    DISCOVERY_MS || (p = shm_pin(shm, SNAP_POLICY, NULL)) == NULL)
+	if (!has_just_begun(shm) ||
+	    (p = shm_pin(shm, SNAP_POLICY, NULL)) == NULL)
 		return false;
 	c = shm_pin(shm, SNAP_CATALOG, NULL);
 	for (i = 0; i < p->servers.n && !unknown; i++)

@@ -99,6 +99,8 @@ publish(struct master *m, const struct loader_report *r)
 	take_settings(m, r->conf_buffer);
 	shm_gen_publish(m->shm, SNAP_CONF, r->conf_buffer);
 	if (r->policy_buffer >= 0) {
+		if (r->db_loaded && atomic_load(&ctl->db_loaded) == 0)
+			atomic_store(&ctl->db_loaded_mono_ms, clock_mono_ms());
 		shm_gen_publish(m->shm, SNAP_POLICY, r->policy_buffer);
 		if (r->db_loaded)
 			atomic_store(&ctl->db_loaded, 1);

@@ -57,7 +57,7 @@ schema()
 # What the migration did is there, all of it.
 is_migrated()
 {
-	[ "$(schema)" = $(("$schema_before" + 1)) ] &&
+	[ "$(schema)" = $((schema_before + 1)) ] &&
 		[ "$(database 'SELECT count(*) FROM omni2.later')" = 1 ] &&
 		[ "$(database "SELECT count(*) FROM omni2.users
 		    WHERE later = 'was ' || email")" = "$users_before" ]

@@ -6,7 +6,7 @@ import time
 
 from harness import Client, check, descendants, http_get, same, wait_for
 from load import Load, compare
-from servers import http_server
+from servers import http_server, stdio_server
 
 LIMIT_S = 240
 QUIET_S = 1.0           # how long nothing must come
@@ -122,6 +122,26 @@ def test_down_at_start(env):
     wait_for(lambda: g.health("/health/ready") == 200, 8, "ready")
     wait_for(lambda: g.client("ann@example.com").initialize().call(
         "perf__echo").is_ok, 8, "calls")
+
+
+def test_down_at_start_for_long(env):
+    """Who is told that it is ready finds the tools, also of a slow server."""
+    slow = stdio_server("slow", "/bin/sh", "-c", 'sleep 1; exec "$@"', "sh",
+                        "/usr/bin/python3", f"{env.fakes}/echo_stdio.py")
+    g = env.gateway({"mcps": [slow]})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    key = g.key("ann@example.com")
+    g.stop()
+    env.pg.query("DELETE FROM omni2.mcp_servers", g.database)
+    env.pg.stop("immediate")
+    g.start(ready=False)
+    # longer than calls wait for servers after the start
+    wait_for(lambda: g.health("/health/live") == 200 and
+             g.metric("omni2_uptime_seconds") >= 6, 15, "it has run for long")
+    env.pg.start()
+    wait_for(lambda: g.health("/health/ready") == 200, 15, "ready")
+    r = Client(g.port, key).initialize().call("slow__echo")
+    check(r.is_ok, f"the first call after ready: {r}")
 
 
 def test_revocation_in_the_database(env):
