@@ -8,6 +8,7 @@ dist_doc_DATA = \
 	%D%/monitoring.md \
 	%D%/production.md \
 	%D%/quickstart.md \
+	%D%/rest.md \
 	%D%/security.md \
 	%D%/troubleshooting.md \
 	%D%/upgrading.md

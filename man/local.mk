@@ -26,6 +26,7 @@ dist_man_MANS += \
 	%D%/omni2ctl-doctor.1 \
 	%D%/omni2ctl-key.1 \
 	%D%/omni2ctl-policy.1 \
+	%D%/omni2ctl-remote.1 \
 	%D%/omni2ctl-server.1 \
 	%D%/omni2ctl-setup.1 \
 	%D%/omni2ctl-shm.1 \

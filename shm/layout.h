@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC	0x326d68736d6f0a0aULL
-#define SHM_LAYOUT	3u
+#define SHM_LAYOUT	4u
 #define SHM_SLOT_SIZE	4096u
 #define SHM_SERVERS_MAX	1024u
 #define SHM_BUCKETS	14
@@ -35,7 +35,7 @@ enum shm_counter {
 enum shm_snap { SNAP_CONF, SNAP_POLICY, SNAP_CATALOG, SNAP_COUNT };
 
 struct shm_sizes {			/* chosen at start */
-	uint32_t	slots;		/* 10 + workers at most */
+	uint32_t	slots;		/* 12 + workers at most */
 	uint32_t	perm_entries;	/* power of two */
 	uint32_t	rate_principals;
 	uint32_t	connections;

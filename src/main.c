@@ -191,9 +191,10 @@ static void
 make_channels(void)
 {
 	struct err e;
+	int i;
 
-	seqpacket_pair(proc.lanes.hand[LANE_WORK]);
-	seqpacket_pair(proc.lanes.hand[LANE_CONTROL]);
+	for (i = 0; i < LANE_KINDS; i++)
+		seqpacket_pair(proc.lanes.hand[i]);
 	seqpacket_pair(proc.lanes.back);
 	proc.lanes.starve_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (proc.lanes.starve_fd < 0)

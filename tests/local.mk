@@ -1,6 +1,7 @@
 # make check runs what needs nothing but this tree (and, where it is installed,
 # a PostgreSQL of its own). tests/run does that and everything else.
 if HAVE_CMOCKA
+include tests/unit/api.mk
 include tests/unit/audit.mk
 include tests/unit/auth.mk
 include tests/unit/base.mk

@@ -15,7 +15,7 @@
 static const struct command {
 	const char *name, *args, *help;
 } commands[] = {
-#define CMD(name, args, help, fn) { name, args, help },
+#define CMD(name, args, help, fn, where) { name, args, help },
 #include "ctl/commands.def"
 #undef CMD
 };
@@ -184,7 +184,8 @@ bash_values(void)
 	size_t k;
 
 	puts("\tcase $previous in");
-	puts("\t-c)\tCOMPREPLY=($(compgen -f -- \"$current\"))\n"
+	puts("\t-c | --token-file | --cacert)\n"
+	    "\t\tCOMPREPLY=($(compgen -f -- \"$current\"))\n"
 	    "\t\treturn ;;\n"
 	    "\t-o)\tCOMPREPLY=($(compgen -W 'table json yaml' -- \"$current\"))\n"
 	    "\t\treturn ;;\n"
@@ -221,7 +222,7 @@ bash(void)
 	puts("\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 	    "\t\tword=${COMP_WORDS[i]}\n"
 	    "\t\tcase $word in\n"
-	    "\t\t-c | -o)\t((i++)) ;;\n"
+	    "\t\t-c | -o | --url | --token-file | --cacert)\t((i++)) ;;\n"
 	    "\t\t-*)\t;;\n"
 	    "\t\thelp)\t[ -z \"$first\" ] || second=${second:-$word} ;;\n"
 	    "\t\t*)\tif [ -z \"$first\" ]; then\n"
@@ -235,7 +236,8 @@ bash(void)
 	bash_words();
 	puts("\tfi\n"
 	    "\tif [ -n \"$list\" ]; then\n"
-	    "\t\t[ -n \"$first\" ] || list=\"$list -c -o --help --version\"\n"
+	    "\t\t[ -n \"$first\" ] || list=\"$list -c -o --url "
+	    "--token-file --cacert --help --version\"\n"
 	    "\t\tCOMPREPLY=($(compgen -W \"$list\" -- \"$current\"))\n"
 	    "\t\treturn\n"
 	    "\tfi");
@@ -355,7 +357,7 @@ zsh(void)
 	    "integer i\n"
 	    "\n"
 	    "case ${words[CURRENT - 1]} in\n"
-	    "-c)\t_files; return ;;\n"
+	    "-c | --token-file | --cacert)\t_files; return ;;\n"
 	    "-o)\tcompadd table json yaml; return ;;\n"
 	    "--command)\n"
 	    "\t_command_names -e; return ;;");
@@ -369,7 +371,7 @@ zsh(void)
 	    "for ((i = 2; i < CURRENT; i++)); do\n"
 	    "\tword=${words[i]}\n"
 	    "\tcase $word in\n"
-	    "\t-c | -o)\t((i++)) ;;\n"
+	    "\t-c | -o | --url | --token-file | --cacert)\t((i++)) ;;\n"
 	    "\t-*)\t;;\n"
 	    "\thelp)\t[[ -z $first ]] || second=${second:-$word} ;;\n"
 	    "\t*)\tif [[ -z $first ]]; then\n"
@@ -477,7 +479,8 @@ fish(void)
 	    "\tfor word in (commandline -opc)[2..-1]\n"
 	    "\t\tif test $skip = 1\n"
 	    "\t\t\tset skip 0\n"
-	    "\t\telse if contains -- $word -c -o\n"
+	    "\t\telse if contains -- $word -c -o --url "
+	    "--token-file --cacert\n"
 	    "\t\t\tset skip 1\n"
 	    "\t\telse if not string match -q -- '-*' $word; "
 	    "and test $word != help\n"
@@ -503,6 +506,12 @@ fish(void)
 	    "complete -c omni2ctl -s c -r -F -d 'configuration'\n"
 	    "complete -c omni2ctl -s o -x -a 'table json yaml' "
 	    "-d 'form of the output'\n"
+	    "complete -c omni2ctl -n __omni2ctl_is -l url -x "
+	    "-d 'administrate the omni2 there'\n"
+	    "complete -c omni2ctl -n __omni2ctl_is -l token-file -r -F "
+	    "-d 'an API key or token'\n"
+	    "complete -c omni2ctl -n __omni2ctl_is -l cacert -r -F "
+	    "-d 'certificates to trust there'\n"
 	    "complete -c omni2ctl -s h -l help -d 'help'\n"
 	    "complete -c omni2ctl -s V -l version -d 'print the version'\n"
 	    "complete -c omni2ctl -n __omni2ctl_is -a help "

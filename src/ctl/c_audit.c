@@ -4,96 +4,69 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "audit/auditor.h"
-#include "base/arena.h"
-#include "ctl/ctl.h"
+#include "ctl/call.h"
 #include "ctl/screen.h"
 #include "proc/secret.h"
+
+#define RECORDS	"/api/v1/audit/records"
 
 static const char *const columns[] = { "#seq", "time", "principal", "decision",
     "result", "method", "server", "object", "#http_status", "#duration_us",
     "rule", "error", NULL };
-static const char *const columns_json[] = { "#seq", "time", "principal",
-    "decision", "result", "method", "server", "object", "#http_status",
-    "#duration_us", "rule", "error", "id", "node", "org", "#rpc_code",
-    "#upstream_us", "client", "trace_id", "source", "arguments", NULL };
 
+/* Prints what matches; returns where to go on. more: it continues what was
+ * printed before. */
 static const char *
-cell(const struct db_result *r, int row, enum audit_search_column col)
+show(struct ctl *c, const char *path, bool more)
 {
-	return db_is_null(r, row, (int)col) ? NULL : db_text(r, row, (int)col);
-}
+	struct json_value answer = call_run(c, HTTP_GET, path, NULL);
+	struct json_value array = call_member(answer, "items"), one;
+	struct table *t;
+	size_t pos = 0;
+	bool any = array.type == JSON_ARRAY &&
+	    json_next_element(array.raw, &pos, &one);
 
-static void
-add_rows(struct ctl *c, struct table *t, const struct db_result *r)
-{
-	int i;
-
-	for (i = 0; i < db_rows(r); i++) {
-		const char *first[12] = { cell(r, i, AS_SEQ), cell(r, i, AS_TIME),
-		    cell(r, i, AS_PRINCIPAL), cell(r, i, AS_DECISION),
-		    cell(r, i, AS_RESULT), cell(r, i, AS_METHOD),
-		    cell(r, i, AS_SERVER), cell(r, i, AS_OBJECT),
-		    cell(r, i, AS_HTTP_STATUS), cell(r, i, AS_DURATION_US),
-		    cell(r, i, AS_RULE), cell(r, i, AS_ERROR) };
-
-		if (!c->json)
-			table_row(t, first[0], first[1], first[2], first[3],
-			    first[4], first[5], first[6], first[7], first[8],
-			    first[9], first[10], first[11]);
-		else
-			table_row(t, first[0], first[1], first[2], first[3],
-			    first[4], first[5], first[6], first[7], first[8],
-			    first[9], first[10], first[11], cell(r, i, AS_ID),
-			    cell(r, i, AS_NODE), cell(r, i, AS_ORG),
-			    cell(r, i, AS_RPC_CODE), cell(r, i, AS_UPSTREAM_US),
-			    cell(r, i, AS_CLIENT), cell(r, i, AS_TRACE_ID),
-			    cell(r, i, AS_SOURCE), cell(r, i, AS_ARGUMENTS));
-	}
-}
-
-/* Prints what matches; returns the newest number seen. more: it continues
- * what was printed before. */
-static int64_t
-show(struct ctl *c, const struct audit_filter *f, bool more)
-{
-	struct table *t = table_new(c->json ? columns_json : columns);
-	struct db_result *r;
-	int64_t newest = f->after_seq;
-	struct err e;
-
-	r = store_audit_search(c->db, f, &e);
-	if (r == NULL)
-		ctl_fail_err(&e);
-	add_rows(c, t, r);
-	if (db_rows(r) > 0)
-		newest = db_int(r, db_rows(r) - 1, AS_SEQ);
-	if (more && !c->json)
+	if (more && !c->json) {
+		t = call_table(array, columns);
 		table_rows(t, false);
-	else if (!more || db_rows(r) > 0)
-		table_print(t, c->json);
+		table_free(&t);
+	} else if (!more || any)
+		call_print(c, array, columns);
 	fflush(stdout);
 	screen_yaml_flush();
-	table_free(&t);
-	db_result_free(&r);
-	return newest;
+	return call_text(answer, "next");
+}
+
+static const char *
+number(int64_t n)
+{
+	return ctl_text("%lld", (long long)n);
+}
+
+/* Over HTTP an answer has so many at most. */
+static int64_t
+most(const struct ctl *c, int64_t otherwise)
+{
+	return c->url != NULL ? 10000 : otherwise;
 }
 
 int
 ctl_audit_tail(struct ctl *c)
 {
-	struct audit_filter f = { .limit = args_int(c, "-n", 1, 100000, 20) };
+	const char *path = RECORDS, *next;
+	int64_t n = args_int(c, "-n", 1, 100000, 20);
 	bool follow = args_flag(c, "-f");
 
 	args_done(c, 0, 0);
-	ctl_db(c);
-	f.after_seq = show(c, &f, false);
+	call_query(&path, "limit", number(n));
+	next = show(c, path, false);
 	while (follow) {
 		nanosleep(&(struct timespec){ 1, 0 }, NULL);
-		f.limit = 100000;
-		f.after_seq = show(c, &f, true);
+		path = RECORDS;
+		call_query(&path, "limit", number(most(c, 100000)));
+		call_query(&path, "after", next);
+		next = show(c, path, true);
 	}
 	return EXIT_OK;
 }
@@ -101,52 +74,48 @@ ctl_audit_tail(struct ctl *c)
 int
 ctl_audit_search(struct ctl *c)
 {
-	struct audit_filter f = { .limit = args_int(c, "-n", 1, 1000000, 100) };
+	int64_t n = args_int(c, "-n", 1, 1000000, 100);
+	int64_t since_ms = args_duration_ms(c, "--since", 0);
+	const char *path = RECORDS;
+	const char *email = args_value(c, "--user");
+	const char *decision = args_value(c, "--decision");
 
-	f.principal = args_value(c, "--user");
-	if (f.principal != NULL)
-		f.principal = ctl_email(f.principal);
-	f.server = args_value(c, "--server");
-	f.object = args_value(c, "--object");
-	f.decision = args_value(c, "--decision");
-	f.since_ms = args_duration_ms(c, "--since", 0);
+	call_query(&path, "limit", number(n));
+	call_query(&path, "user", email == NULL ? NULL : ctl_email(email));
+	call_query(&path, "server", args_value(c, "--server"));
+	call_query(&path, "object", args_value(c, "--object"));
+	call_query(&path, "decision", decision);
+	if (since_ms > 0)
+		call_query(&path, "since_seconds",
+		    number((since_ms + 999) / 1000));
 	args_done(c, 0, 0);
-	if (f.decision != NULL && strcmp(f.decision, "allow") != 0 &&
-	    strcmp(f.decision, "deny") != 0 && strcmp(f.decision, "limit") != 0 &&
-	    strcmp(f.decision, "unauthenticated") != 0)
-		ctl_fail(EXIT_USAGE, "--decision takes allow, deny, limit or "
-		    "unauthenticated");
-	ctl_db(c);
-	show(c, &f, false);
+	show(c, path, false);
 	return EXIT_OK;
 }
 
 int
 ctl_audit_verify(struct ctl *c)
 {
-	const char *dir;
-	struct buf out;
+	struct json_value answer;
+	const char *n, *text;
 	struct err e;
-	long n;
 
 	args_done(c, 0, 0);
-	ctl_db(c);
-	if (secret_token(&c->conf, &e) < 0)
-		ctl_fail_err(&e);
-	dir = ctl_text("%s/journal", c->conf.state_dir);
-	buf_init(&out, 1u << 30);
-	screen_progress("checking the audit trail");
-	n = audit_verify_signed(c->db, access(dir, R_OK) == 0 ? dir : NULL,
-	    c->conf.token_secret, &out, &e);
-	screen_progress(NULL);
-	if (n < 0)
-		ctl_fail_err(&e);
-	if (c->json)
-		printf("{\"findings\":%ld}\n", n);
-	else {
-		printf("%.*s", (int)out.n, out.p);
-		printf("%ld findings\n", n);
+	if (c->url == NULL) {		/* checked with the secret of here */
+		ctl_db(c);
+		if (secret_token(&c->conf, &e) < 0)
+			ctl_fail_err(&e);
 	}
-	buf_free(&out);
-	return n == 0 ? EXIT_OK : EXIT_FAILED;
+	screen_progress("checking the audit trail");
+	answer = call_run(c, HTTP_POST, "/api/v1/audit/verify", NULL);
+	screen_progress(NULL);
+	n = call_text(answer, "findings");
+	text = call_text(answer, "text");
+	if (n == NULL)
+		ctl_fail(EXIT_FAILED, "the answer has no findings");
+	if (c->json)
+		printf("{\"findings\":%s}\n", n);
+	else
+		printf("%s%s findings\n", text == NULL ? "" : text, n);
+	return strcmp(n, "0") == 0 ? EXIT_OK : EXIT_FAILED;
 }

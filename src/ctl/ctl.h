@@ -36,6 +36,9 @@ struct ctl {
 	struct shm	 shm;		/* after ctl_attach() */
 	bool		 attached;
 	bool		 refused;	/* the daemon does not talk to us */
+	const char	*url;		/* of another omni2; NULL: this one */
+	bool		 url_from_environment;
+	const char	*ca_file;	/* for url; NULL: those of the system */
 	/* arguments of the command */
 	int		 argc;
 	char		**argv;
@@ -46,6 +49,7 @@ struct command {
 	const char	*args;		/* synopsis behind it */
 	const char	*help;		/* one line */
 	int		(*run)(struct ctl *);
+	enum { ANYWHERE, HERE } where;	/* HERE: never with --url */
 };
 extern const struct command ctl_commands[];	/* ends with name NULL */
 
@@ -94,7 +98,7 @@ void	ctl_model(struct ctl *);	/* YAML and database; reads only */
 void	ctl_model_seeded(struct ctl *);
 const struct pol_head *ctl_policy(struct ctl *);	/* built on the heap */
 bool	ctl_attach(struct ctl *, bool must);	/* the daemon's shared memory */
-/* Tells the daemon that the policy changed; waits until it is in force. */
+/* The policy was changed: waits until the daemon has it in force. */
 void	ctl_changed(struct ctl *);
 /* Sends one line to the control socket, also while the file is wrong; answer
  * to out; *fd gets a descriptor if one came. 1 OK, 0 ERR, -1 nobody there. */
@@ -108,6 +112,7 @@ struct table *table_new(const char *const *columns);	/* NULL-terminated;
 					 * "{name": JSON */
 void	table_row(struct table *, ...);		/* one const char * per column;
 						 * NULL: none */
+void	table_row_of(struct table *, const char *const *cells);
 void	table_print(struct table *, bool json);
 void	table_rows(struct table *, bool with_head);	/* never JSON */
 void	table_print_record(struct table *, bool json);	/* its only row */
@@ -123,7 +128,7 @@ const char *ctl_text(const char *fmt, ...)	/* kept until the end */
 const char *ctl_actor(void);
 
 /* commands */
-#define CMD(name, args, help, fn) int fn(struct ctl *);
+#define CMD(name, args, help, fn, where) int fn(struct ctl *);
 #include "ctl/commands.def"
 #undef CMD
 

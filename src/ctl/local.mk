@@ -1,6 +1,6 @@
 bin_PROGRAMS += omni2ctl
 omni2ctl_SOURCES = %D%/ctl.h %D%/commands.def %D%/options.def \
-	%D%/main.c %D%/args.c %D%/table.c %D%/session.c \
+	%D%/main.c %D%/call.h %D%/call.c %D%/remote.c %D%/args.c %D%/table.c %D%/session.c \
 	%D%/fit.h %D%/fit.c %D%/screen.h %D%/screen.c \
 	%D%/to_yaml.h %D%/to_yaml.c %D%/yaml_edit.h %D%/yaml_edit.c \
 	%D%/run.h %D%/run.c %D%/ready.h %D%/ready.c \

@@ -12,14 +12,14 @@
 #include <sys/statvfs.h>
 
 #include "base/log.h"
-#include "ctl/ctl.h"
+#include "ctl/call.h"
 #include "ctl/screen.h"
 
 const struct command ctl_commands[] = {
-#define CMD(name, args, help, fn) { name, args, help, fn },
+#define CMD(name, args, help, fn, where) { name, args, help, fn, where },
 #include "ctl/commands.def"
 #undef CMD
-	{ NULL, NULL, NULL, NULL }
+	{ .name = NULL }
 };
 
 static const struct {
@@ -38,7 +38,8 @@ static struct ctl ctl;
 static const struct command *current;
 
 static const char synopsis[] =
-    "usage: omni2ctl [-c file] [-o table|json|yaml] command [argument ...]\n";
+    "usage: omni2ctl [-c file | --url URL [--token-file file] [--cacert file]]\n"
+    "                [-o table|json|yaml] command [argument ...]\n";
 
 /* Does the command belong to this group ("user"), or is it the command? */
 static bool
@@ -70,6 +71,11 @@ print_commands(FILE *f, const char *group)
 		    "  -c file         configuration ("
 		    OMNI2_SYSCONFDIR "/omni2.yaml)\n"
 		    "  -o FORM         of the output: table, json or yaml\n"
+		    "  --url URL       administrate the omni2 there "
+		    "(OMNI2_URL)\n"
+		    "  --token-file F  an administrator's API key or token "
+		    "(or OMNI2_TOKEN)\n"
+		    "  --cacert F      certificates to trust there\n"
 		    "  -h, --help      this text, or that of a command\n"
 		    "  -V, --version   print the version\n", f);
 	fputs("\n\"omni2ctl COMMAND --help\" shows the arguments of a "
@@ -194,6 +200,11 @@ ctl_fail_err(const struct err *e)
 		status = EXIT_CONFLICT;
 	else if (e->code == ERR_DENIED)
 		status = EXIT_DENIED;
+	else if (e->code == ERR_INVALID || e->code == ERR_PARSE ||
+	    e->code == ERR_BADREQ)
+		status = EXIT_USAGE;
+	else if (e->code == ERR_CONFIG)
+		status = EXIT_CONFIG;
 	else if (e->code == ERR_UNAVAILABLE || e->code == ERR_UPSTREAM ||
 	    e->code == ERR_TIMEOUT)
 		status = EXIT_UNREACHABLE;
@@ -323,6 +334,35 @@ set_format(struct ctl *c, const char *format)
 	c->json = *format != 't';
 }
 
+/* "--url value" or "--url=value"; taken off. */
+static bool
+is_remote_option(struct ctl *c, const char *option)
+{
+	size_t n = strcspn(option, "=");
+	const char *name = ctl_text("%.*s", (int)n, option);
+	int words = option[n] == '=' ? 1 : 2;
+
+	if (words > c->argc)
+		ctl_fail(EXIT_USAGE, "%s needs a value", name);
+	if (!remote_option(c, name, words == 1 ? option + n + 1 : c->argv[1]))
+		return false;
+	c->argc -= words;
+	c->argv += words;
+	return true;
+}
+
+/* Some commands are about this machine, whatever --url says. */
+static void
+check_place(const struct ctl *c)
+{
+	if (c->url == NULL || current->where == ANYWHERE)
+		return;
+	ctl_fail(EXIT_USAGE, "%s works on the machine of omni2d only; run it "
+	    "there%s", current->name, c->url_from_environment ?
+	    ", or unset OMNI2_URL if this is that machine" :
+	    ", without --url");
+}
+
 static void
 global_options(struct ctl *c)
 {
@@ -337,6 +377,8 @@ global_options(struct ctl *c)
 			puts("omni2ctl " PACKAGE_VERSION);
 			exit(EXIT_OK);
 		}
+		if (strncmp(o, "--", 2) == 0 && is_remote_option(c, o))
+			continue;
 		if (strcmp(o, "-c") != 0 && strcmp(o, "-o") != 0) {
 			fprintf(stderr, "omni2ctl: unknown option %s\n", o);
 			ctl_usage(c);
@@ -376,6 +418,8 @@ main(int argc, char **argv)
 		print_help(stdout, current);
 		return EXIT_OK;
 	}
+	remote_environment(&ctl);
+	check_place(&ctl);
 	/* kubectl's habit: -o behind the command */
 	format = args_value(&ctl, "-o");
 	if (format != NULL)

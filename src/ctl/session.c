@@ -6,17 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "base/arena.h"
-#include "base/clock.h"
-#include "base/fdio.h"
 #include "conf/model_forms.h"
 #include "ctl/ctl.h"
-#include "net/sock.h"
 #include "policy/build.h"
+#include "proc/ask.h"
 #include "proc/proc.h"
 #include "shm/gen.h"
 #include "store/admin.h"
@@ -185,50 +182,10 @@ ctl_policy(struct ctl *c)
 	return policy;
 }
 
-/* Reads until the daemon closes. The descriptor comes with the first bytes. */
-static int
-read_answer(int sock, struct buf *out, int *fd)
-{
-	char bytes[65536];
-	ssize_t n;
-	int got;
-
-	while ((n = fdpass_recv(sock, bytes, sizeof(bytes), &got, 0)) > 0) {
-		buf_add(out, bytes, (size_t)n);
-		if (got >= 0 && fd != NULL && *fd < 0)
-			*fd = got;
-		else if (got >= 0)
-			close(got);
-	}
-	return out->n >= 2 && memcmp(out->p, "OK", 2) == 0;
-}
-
 int
 ctl_ask(struct ctl *c, const char *line, struct buf *out, int *fd)
 {
-	char path[CONF_TEXT + 32];
-	struct err e;
-	int sock, rc;
-
-	if (fd != NULL)
-		*fd = -1;
-	snprintf(path, sizeof(path), "%s/control.sock", run_dir(c));
-	sock = sock_connect_unix(path, SOCK_STREAM, &e);
-	if (sock < 0) {
-		c->refused = errno == EACCES;
-		return -1;
-	}
-	if (fdio_write_all(sock, line, strlen(line)) < 0 ||
-	    fdio_write_all(sock, "\n", 1) < 0) {
-		close(sock);
-		return -1;
-	}
-	rc = read_answer(sock, out, fd);
-	close(sock);
-	if (out->n > 0)
-		return rc;
-	c->refused = true;		/* closed without a word: not for us */
-	return -1;
+	return control_ask(run_dir(c), line, out, fd, &c->refused);
 }
 
 void
@@ -274,11 +231,8 @@ void
 ctl_changed(struct ctl *c)
 {
 	struct buf out;
-	struct err e;
 	int rc;
 
-	if (store_policy_changed(c->db, &e) < 0)
-		ctl_fail_err(&e);
 	buf_init(&out, 1u << 20);
 	rc = ctl_ask(c, "reload", &out, NULL);
 	if (rc == 0) {

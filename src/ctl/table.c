@@ -61,9 +61,8 @@ table_new(const char *const *columns)
 }
 
 void
-table_row(struct table *t, ...)
+table_row_of(struct table *t, const char *const *cell)
 {
-	va_list ap;
 	int i;
 
 	if (t->n_rows == t->cap) {
@@ -71,15 +70,25 @@ table_row(struct table *t, ...)
 		t->cell = xrealloc(t->cell, t->cap * (size_t)t->n_columns *
 		    sizeof(t->cell[0]));
 	}
-	va_start(ap, t);
-	for (i = 0; i < t->n_columns; i++) {
-		const char *s = va_arg(ap, const char *);
-
+	for (i = 0; i < t->n_columns; i++)
 		t->cell[t->n_rows * (size_t)t->n_columns + (size_t)i] =
-		    s == NULL ? NULL : ctl_text("%s", s);
-	}
-	va_end(ap);
+		    cell[i] == NULL ? NULL : ctl_text("%s", cell[i]);
 	t->n_rows++;
+}
+
+void
+table_row(struct table *t, ...)
+{
+	const char *cell[TABLE_COLUMNS];
+	va_list ap;
+	int i;
+
+	ASSERT_ALWAYS(t->n_columns <= TABLE_COLUMNS);
+	va_start(ap, t);
+	for (i = 0; i < t->n_columns; i++)
+		cell[i] = va_arg(ap, const char *);
+	va_end(ap);
+	table_row_of(t, cell);
 }
 
 static const char *

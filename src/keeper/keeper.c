@@ -10,12 +10,14 @@
 #include "keeper/keeper_int.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,6 +35,7 @@
 #define TAG_BACK	0xfffffffeu
 #define TAG_WORK	0xfffffffdu
 #define TAG_CONTROL	0xfffffffcu
+#define TAG_API		0xfffffffbu
 #define TAG_LISTEN	0xfff00000u	/* + number */
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
 #define DRAIN_MS	2000
@@ -165,11 +168,16 @@ static const char answer_431[] =
     "Content-Type: text/plain\r\nConnection: close\r\n"
     "Content-Length: 27\r\n\r\nthe request head is too big";
 
-/* Health and metrics must answer while every worker is busy. */
+/* Health and metrics must answer while every worker is busy, and the API may
+ * wait for the database. */
 static uint32_t
 lane_of(const struct connection *c)
 {
-	static const char *const paths[] = { "/health", "/metrics" };
+	static const struct {
+		const char	*path;
+		uint32_t	 lane;
+	} paths[] = { { "/health", LANE_CONTROL },
+	    { "/metrics", LANE_CONTROL }, { LANE_API_PATH, LANE_API } };
 	const char *sp = memchr(c->in, ' ', c->n < 16 ? c->n : 16);
 	size_t left, i;
 
@@ -177,19 +185,22 @@ lane_of(const struct connection *c)
 		return LANE_WORK;
 	left = c->n - (size_t)(sp + 1 - c->in);
 	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (left > strlen(paths[i]) &&
-		    memcmp(sp + 1, paths[i], strlen(paths[i])) == 0)
-			return LANE_CONTROL;
+		if (left > strlen(paths[i].path) &&
+		    memcmp(sp + 1, paths[i].path, strlen(paths[i].path)) == 0)
+			return paths[i].lane;
 	return LANE_WORK;
 }
 
 /* ---- handing over ---------------------------------------------------------- */
 
+static const uint32_t lane_tags[LANE_KINDS] = { TAG_WORK, TAG_CONTROL,
+	TAG_API };
+
 static void
 arm_lane(struct keeper *k, uint32_t lane, bool on)
 {
 	struct epoll_event ev = { .events = on ? EPOLLOUT : 0,
-	    .data.u32 = lane == LANE_WORK ? TAG_WORK : TAG_CONTROL };
+	    .data.u32 = lane_tags[lane] };
 
 	if (k->lane_armed[lane] == on)
 		return;
@@ -603,6 +614,7 @@ static void
 close_orphans(struct keeper *k, int64_t now)
 {
 	uint32_t i, next, s, away = 0;
+	int unread;
 
 	if (now < k->next_orphans_ms)
 		return;
@@ -616,6 +628,9 @@ close_orphans(struct keeper *k, int64_t now)
 			break;		/* the list is ordered by time */
 		if (atomic_load(&q->handed) != atomic_load(&q->taken))
 			return;		/* it may still lie in the lane */
+		if (k->c[i].lane == LANE_API && (ioctl(k->lanes->hand[
+		    LANE_API][0], SIOCOUTQ, &unread) < 0 || unread > 0))
+			continue;	/* behind slow ones: likewise */
 		for (s = 0; s < k->shm->sizes.slots; s++)
 			if (atomic_load_explicit(&shm_slot(k->shm, s)->connection,
 			    memory_order_relaxed) == id)
@@ -685,8 +700,8 @@ setup(struct keeper *k, const int *listen_fds, int n_listen)
 		watch(k, listen_fds[s], TAG_LISTEN + (uint32_t)s, EPOLLIN);
 	}
 	watch(k, k->lanes->back[0], TAG_BACK, EPOLLIN);
-	watch(k, k->lanes->hand[LANE_WORK][0], TAG_WORK, 0);
-	watch(k, k->lanes->hand[LANE_CONTROL][0], TAG_CONTROL, 0);
+	for (s = 0; s < LANE_KINDS; s++)
+		watch(k, k->lanes->hand[s][0], lane_tags[s], 0);
 }
 
 static void
@@ -700,6 +715,8 @@ dispatch(struct keeper *k, const struct epoll_event *ev, int64_t now)
 		lane_writable(k, LANE_WORK, now);
 	else if (tag == TAG_CONTROL)
 		lane_writable(k, LANE_CONTROL, now);
+	else if (tag == TAG_API)
+		lane_writable(k, LANE_API, now);
 	else if (tag >= TAG_LISTEN)
 		accept_some(k, k->listen[tag - TAG_LISTEN], now);
 	else if (tag < k->max && k->c[tag].state == STREAM)
@@ -761,7 +778,9 @@ drain(struct keeper *k)
 	while (clock_mono_ms() - begun < DRAIN_MS) {
 		drain_idle(k, begun, clock_mono_ms());
 		if (k->list[IDLE].n == 0 && k->list[READING].n == 0 &&
-		    k->queue[LANE_WORK].n == 0 && k->queue[LANE_CONTROL].n == 0)
+		    k->queue[LANE_WORK].n == 0 &&
+		    k->queue[LANE_CONTROL].n == 0 &&
+		    k->queue[LANE_API].n == 0)
 			return;
 		n = epoll_wait(k->ep, ev, 64, 10);
 		for (i = 0; i < n; i++)

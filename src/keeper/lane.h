@@ -1,10 +1,11 @@
 /*
  * lane -- how client connections travel between keeper and workers.
  *
- * The master makes three SOCK_SEQPACKET pairs before the first fork and keeps
+ * The master makes four SOCK_SEQPACKET pairs before the first fork and keeps
  * both ends of each, so messages (and the descriptors in them) survive the
  * death of either side.
- *   work, control   keeper -> workers: struct lane_luggage, the bytes read so
+ *   work, control, api
+ *                   keeper -> workers: struct lane_luggage, the bytes read so
  *                   far, and the connection's descriptor. All idle workers of
  *                   a lane block on the same end: the kernel schedules.
  *   back            workers -> keeper: struct lane_back; no descriptor, the
@@ -26,7 +27,10 @@
 #include "net/http_head.h"
 #include "shm/stream.h"
 
-enum lane_kind { LANE_WORK, LANE_CONTROL, LANE_KINDS };
+enum lane_kind { LANE_WORK, LANE_CONTROL, LANE_API, LANE_KINDS };
+
+/* What the api processes serve; they ask the database, others never do. */
+#define LANE_API_PATH	"/api/"
 
 enum lane_job { LANE_REQUEST, LANE_RECHECK };
 

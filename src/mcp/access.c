@@ -111,22 +111,28 @@ origin_is_allowed(const struct conf *conf, struct span origin, struct span host)
 }
 
 int
-mcp_check_origin(struct mcp_call *c, struct err *e)
+mcp_check_names(const struct conf *conf, const struct http_head *h,
+    struct err *e)
 {
-	const struct http_head *h = c->http->head;
 	struct span host = h->known[HTTP_H_HOST];
 	struct span origin = h->known[HTTP_H_ORIGIN];
 
-	if (host.p != NULL && !mcp_host_is_allowed(&c->mcp->conf, host))
+	if (host.p != NULL && !mcp_host_is_allowed(conf, host))
 		return err_set(e, ERR_ORIGIN, "Host %.*s is not one of this "
 		    "server's names; add it to server.allowed_hosts",
 		    (int)(host.n > 100 ? 100 : host.n), host.p);
-	if (origin.p != NULL && !origin_is_allowed(&c->mcp->conf, origin,
+	if (origin.p != NULL && !origin_is_allowed(conf, origin,
 	    host.p == NULL ? SPAN_LIT("") : host))
 		return err_set(e, ERR_ORIGIN, "Origin %.*s is not allowed; add "
 		    "it to server.allowed_origins",
 		    (int)(origin.n > 100 ? 100 : origin.n), origin.p);
 	return 0;
+}
+
+int
+mcp_check_origin(struct mcp_call *c, struct err *e)
+{
+	return mcp_check_names(&c->mcp->conf, c->http->head, e);
 }
 
 /* Only called for an Origin that mcp_check_origin() let through. */

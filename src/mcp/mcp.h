@@ -55,6 +55,9 @@ int	mcp_stream_recheck(struct mcp *, struct stream_info *,
 bool	mcp_is_discovering(struct shm *);
 /* A Host that this server answers to: an address, localhost, or configured. */
 bool	mcp_host_is_allowed(const struct conf *, struct span authority);
+/* Host and Origin of a request: -1 with err ORIGIN for those of others. */
+int	mcp_check_names(const struct conf *, const struct http_head *,
+	    struct err *);
 /* Between requests, now and then: closes idle upstream connections. */
 void	mcp_idle(struct mcp *);
 

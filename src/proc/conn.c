@@ -276,6 +276,8 @@ conn_read_request(struct conn *c, const struct conf *conf, struct http_memo *m,
 		if (http_request_parse(h, c->in + c->start, head, e) < 0)
 			return -1;
 	}
+	if (c->elsewhere != NULL && span_starts(h->path, c->elsewhere))
+		return 2;
 	if (h->has_length && h->content_length > (uint64_t)conf->body_max)
 		return err_set(e, ERR_TOOBIG, "the request body is larger than "
 		    "%lld bytes (limits.body)", (long long)conf->body_max);

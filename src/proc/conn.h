@@ -15,6 +15,8 @@ struct conn {
 	int		 fd;
 	uint64_t	 id;		/* the keeper's */
 	char		 peer[48];
+	const char	*elsewhere;	/* paths that begin so are served by
+					 * others; NULL: none are */
 	char		*in;		/* bytes read */
 	size_t		 start, n, cap;	/* request begins at start; n is the end */
 	char		*body;		/* decoded chunked body, own buffer */
@@ -25,8 +27,8 @@ void	conn_start(struct conn *, int fd, uint64_t id, const char *peer,
 	    const char *bytes, size_t n);
 /*
  * Reads one request. 1: head and body are there (spans valid until the next
- * call); 0: the peer closed before a request began; -1 with err: answer it and
- * close.
+ * call); 2: the head of one that others serve is there, nothing was taken; 0:
+ * the peer closed before a request began; -1 with err: answer it and close.
  */
 int	conn_read_request(struct conn *, const struct conf *, struct http_memo *,
 	    struct span *body, struct err *);

@@ -1,5 +1,6 @@
 noinst_LIBRARIES += %D%/libproc.a
 %C%_libproc_a_SOURCES = %D%/proc.h %D%/conn.h %D%/conn.c %D%/place.c %D%/place.h %D%/worker.c \
+	%D%/admin.h %D%/admin.c %D%/ask.h %D%/ask.c \
 	%D%/secret.h %D%/secret.c %D%/loader.c %D%/probe.h %D%/probe.c \
 	%D%/links.h %D%/links.c \
 	%D%/listener.h %D%/listener.c \

@@ -112,13 +112,15 @@ tend_stop(struct master *m)
 		master_signal(m, KIND_KEEPER, SIGTERM);
 		return false;
 	}
-	front += master_count(m, KIND_WORKER) + master_count(m, KIND_CONTROL);
+	front += master_count(m, KIND_WORKER) + master_count(m, KIND_CONTROL) +
+	    master_count(m, KIND_API);
 	if (front > 0) {
 		int sig = overdue ? SIGKILL : SIGTERM;
 
 		master_signal(m, KIND_KEEPER, sig);
 		master_signal(m, KIND_WORKER, sig);
 		master_signal(m, KIND_CONTROL, sig);
+		master_signal(m, KIND_API, sig);
 		return false;
 	}
 	/* what they have been told is on its way to the clients */

@@ -62,7 +62,7 @@ proc_child_start(struct proc *p, enum shm_kind kind, uint32_t slot,
 	if (kind == KIND_AUDITOR)
 		sigaddset(&blocked, SIGTERM);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	if (kind == KIND_WORKER || kind == KIND_CONTROL)
+	if (kind == KIND_WORKER || kind == KIND_CONTROL || kind == KIND_API)
 		snprintf(title, sizeof(title), "%s[%u]", shm_kind_name(kind),
 		    slot);
 	else
@@ -94,6 +94,8 @@ child_main(struct proc *p, enum shm_kind kind, uint32_t slot)
 		return worker_main(p, slot, LANE_CONTROL);
 	case KIND_WORKER:
 		return worker_main(p, slot, LANE_WORK);
+	case KIND_API:
+		return worker_main(p, slot, LANE_API);
 	case KIND_TLSD:
 		return tlsd_main(&p->shm, slot, p->tls_fd, p->n_tls,
 		    p->lanes.back[1]);
@@ -135,7 +137,7 @@ close_others(struct proc *p, enum shm_kind kind)
 	if (kind != KIND_AUDITOR)
 		close(p->audit_pipe[0]);
 	/* Its end must come when the last who writes records is gone. */
-	if (kind != KIND_WORKER && kind != KIND_CONTROL)
+	if (kind != KIND_WORKER && kind != KIND_CONTROL && kind != KIND_API)
 		close(p->audit_pipe[1]);
 	if (kind != KIND_STDIOD)
 		close(p->stdio_fd);
@@ -144,8 +146,8 @@ close_others(struct proc *p, enum shm_kind kind)
 	close(p->loader_pipe[0]);
 	close(p->master_fd[0]);
 	if (kind != KIND_KEEPER) {
-		close(p->lanes.hand[LANE_WORK][0]);
-		close(p->lanes.hand[LANE_CONTROL][0]);
+		for (i = 0; i < LANE_KINDS; i++)
+			close(p->lanes.hand[i][0]);
 		close(p->lanes.back[0]);
 	}
 }
@@ -208,7 +210,7 @@ master_signal(struct master *m, enum shm_kind kind, int sig)
 
 /* A call that nobody will answer: its record says so. */
 static void
-record_aborted(struct master *m, const struct shm_request *q)
+record_aborted(struct master *m, const struct shm_request *q, bool is_api)
 {
 	struct audit_record r;
 	struct err e;
@@ -220,7 +222,7 @@ record_aborted(struct master *m, const struct shm_request *q)
 	r.org = span_str(q->org);
 	r.principal = span_str(q->principal);
 	r.role = span_str(q->role);
-	r.source = SPAN_LIT("mcp");
+	r.source = is_api ? SPAN_LIT("api") : SPAN_LIT("mcp");
 	r.client = span_str(q->client);
 	r.trace_id = span_str(q->trace_id);
 	r.method = span_str(q->method);
@@ -228,7 +230,8 @@ record_aborted(struct master *m, const struct shm_request *q)
 	r.object = span_str(q->object);
 	r.decision = AUDIT_ALLOW;
 	r.result = AUDIT_ABORTED;
-	r.error = SPAN_LIT("the worker died during the call");
+	r.error = is_api ? SPAN_LIT("the process died during the request") :
+	    SPAN_LIT("the worker died during the call");
 	r.duration_us = clock_wall_us() - q->start_wall_us;
 	if (audit_emit(&m->audit, &r, AUDIT_SYNC_ASYNC, clock_mono_ms(), &e) < 0)
 		log_error("a call that was cut off is not recorded: %s", e.text);
@@ -287,7 +290,7 @@ note_death(struct master *m, enum shm_kind kind, int status, int64_t life_ms,
 
 /* What the dead one held in this slot. */
 static void
-take_back(struct master *m, uint32_t slot, bool was_free)
+take_back(struct master *m, uint32_t slot, enum shm_kind kind, bool was_free)
 {
 	struct shm_request request = { 0 };
 	uint64_t connection;
@@ -298,7 +301,7 @@ take_back(struct master *m, uint32_t slot, bool was_free)
 	if (connection != 0)
 		tell_keeper_dead(m, connection);
 	if (request.call != 0)
-		record_aborted(m, &request);
+		record_aborted(m, &request, kind == KIND_API);
 }
 
 static void
@@ -313,7 +316,7 @@ child_died(struct master *m, uint32_t slot, int status)
 	m->child[slot].pid = 0;
 	/* One that ends by itself leaves every place as not idle. */
 	for (i = slot; i < slot + proc_row(m->proc, kind); i++)
-		take_back(m, i, kind == KIND_WORKER &&
+		take_back(m, i, kind, kind == KIND_WORKER &&
 		    atomic_load(&shm_slot(m->shm, i)->state) == SLOT_IDLE);
 	note_death(m, kind, status, life, began);
 	if (kind == KIND_LOADER)
@@ -573,7 +576,7 @@ master_keep_alive(struct master *m)
 		enum shm_kind kind;
 		unsigned n;
 	} want[] = { { KIND_AUDITOR, 1 }, { KIND_STDIOD, 1 }, { KIND_POLLER, 1 },
-	    { KIND_CONTROL, 2 }, { KIND_KEEPER, 1 },
+	    { KIND_CONTROL, 2 }, { KIND_API, 2 }, { KIND_KEEPER, 1 },
 	    { KIND_TLSD, m->proc->n_tls > 0 ? 2 : 0 } };
 	int64_t now = clock_mono_ms();
 	struct census c;

@@ -3,7 +3,8 @@
  *
  * Answers, and keeps the connection for a moment while nobody waits: then a
  * busy keep-alive connection never goes through the keeper. No database here,
- * ever; whatever waits, waits through base/fiber.h.
+ * ever (but for the lane of the API, whose processes do nothing else); whatever
+ * waits, waits through base/fiber.h.
  */
 #include "proc/place.h"
 
@@ -19,6 +20,7 @@
 #include "base/json_write.h"
 #include "base/log.h"
 #include "net/url.h"
+#include "proc/admin.h"
 #include "shm/slot.h"
 #include "web/web.h"
 
@@ -270,6 +272,12 @@ route(struct place *w, const struct conf *conf, struct span body)
 		    "or \"..\" segments, no encoded slashes");
 		return answer_error(w, &e);
 	}
+	if (w->api != NULL && span_starts(w->request.head.path,
+	    LANE_API_PATH)) {
+		w->api->conf = conf;
+		return api_serve(w->api, &w->request.head, body, client,
+		    &w->reply);
+	}
 	if (span_is(w->request.head.path, "/mcp") ||
 	    server_path(w->request.head.path, &m.server))
 		return mcp_serve(w->mcp, &m);
@@ -291,6 +299,25 @@ count_reply(struct place *w, struct span body)
 	atomic_store_explicit(&s->served, w->served, memory_order_relaxed);
 }
 
+/* A request for another lane, on a connection that we hold: the keeper finds
+ * whose it is. What came with it must fit into one message. */
+static bool
+pass_on(struct place *w)
+{
+	struct err e;
+
+	if (conn_rest(&w->conn).n <= LANE_BYTES_MAX) {
+		w->passes_on = true;
+		return true;
+	}
+	err_set(&e, ERR_UNAVAILABLE, "this request needs a connection of its "
+	    "own");
+	e.retry_after_s = 1;
+	answer_error(w, &e);
+	linger(w->conn.fd);
+	return false;
+}
+
 /* true: the connection may serve another request. */
 static bool
 one_request(struct place *w)
@@ -305,6 +332,8 @@ one_request(struct place *w)
 	rc = conn_read_request(&w->conn, conf, &w->request, &body, &e);
 	if (rc == 0)
 		return false;
+	if (rc == 2)
+		return pass_on(w);
 	if (rc < 0) {
 		shm_count_in(shm_self(w->shm), C_HTTP_MALFORMED, 1);
 		answer_error(w, &e);
@@ -330,7 +359,7 @@ hold(struct place *w)
 	int rc;
 
 	for (;;) {
-		if (draining(w) || w->lane == LANE_CONTROL || others_wait(w))
+		if (draining(w) || w->lane != LANE_WORK || others_wait(w))
 			return false;
 		slot_state(w->shm, SLOT_HOLDING);
 		errno = 0;
@@ -360,9 +389,10 @@ serve_connection(struct place *w)
 			tell_keeper(w, LANE_CLOSED);
 			return;
 		}
-		if (conn_rest(&w->conn).n > 0)
-			continue;
-		if (hold(w))
+		/* what follows on a connection of the API may be no matter of it */
+		if (w->lane == LANE_API)
+			w->passes_on = true;
+		if (!w->passes_on && (conn_rest(&w->conn).n > 0 || hold(w)))
 			continue;
 		tell_keeper(w, w->reply.broken || draining(w) ? LANE_CLOSED :
 		    LANE_PARK);
@@ -394,7 +424,8 @@ serve(struct place *w, const char *message, size_t n, int fd)
 	atomic_store_explicit(&self->connection, l.id, memory_order_relaxed);
 	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
 	    n - sizeof(l));
-	w->released = false;
+	w->released = w->passes_on = false;
+	w->conn.elsewhere = w->lane == LANE_API ? NULL : LANE_API_PATH;
 	serve_connection(w);
 	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
 	if (!w->released)
@@ -434,6 +465,8 @@ place_open(struct place *w)
 	if (w->mcp != NULL)
 		return;
 	w->mcp = mcp_new(w->shm, w->proc->audit_pipe[1], w->proc->stdio_path);
+	if (w->lane == LANE_API)
+		w->api = admin_open(w->proc, w->shm);
 	http_reply_init(&w->reply, 1u << 30);
 	buf_init(&w->events, LANE_BYTES_MAX / 2);
 }
@@ -447,6 +480,7 @@ place_close(struct place *w)
 	if (w->mcp == NULL)
 		return;
 	mcp_free(&w->mcp);
+	admin_close(&w->api);
 	http_reply_free(&w->reply);
 	buf_free(&w->events);
 }

@@ -7,6 +7,7 @@
 
 #include <signal.h>
 
+#include "api/api.h"
 #include "mcp/mcp.h"
 #include "net/http_reply.h"
 #include "proc/conn.h"
@@ -17,6 +18,7 @@ struct place {
 	struct shm	 copy;		/* the process's, with the own slot */
 	struct shm	*shm;		/* &copy */
 	struct mcp	*mcp;		/* NULL: never used */
+	struct api	*api;		/* of LANE_API only */
 	enum lane_kind	 lane;
 	struct conn	 conn;
 	struct http_reply reply;
@@ -24,6 +26,7 @@ struct place {
 	struct buf	 events;	/* of a stream that was looked at */
 	uint64_t	 served;
 	bool		 released;	/* the connection is no longer ours */
+	bool		 passes_on;	/* what follows is for the keeper */
 	const volatile sig_atomic_t *stop;
 	/* set by the worker, who then starts place_serve() on a fiber */
 	bool		 busy;

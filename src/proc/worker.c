@@ -115,6 +115,10 @@ take(struct worker *w, struct place *p, int flags)
 	p->n = (size_t)n;
 	p->busy = true;
 	place_open(p);
+	if (w->lane == LANE_API) {	/* may block, and alone */
+		place_serve(p);
+		return;
+	}
 	if (!fiber_start(place_serve, p))
 		die_bug(__FILE__, __LINE__, "no fiber for a free place");
 }

@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libupstream.a
 	%D%/curl_call.c \
 	%D%/curl_link.c \
 	%D%/hear.c %D%/hear.h \
+	%D%/fetch.c %D%/fetch.h \
 	%D%/http.c \
 	%D%/http_conn.c \
 	%D%/link.c %D%/link_int.h \

@@ -45,9 +45,8 @@ live(struct buf *b)
 	json_object_end(&j);
 }
 
-/* NULL when ready, else why not. */
-static const char *
-why_not_ready(struct shm *shm)
+const char *
+web_why_not_ready(struct shm *shm)
 {
 	uint64_t audit = atomic_load(&shm_audit(shm)->state);
 
@@ -72,7 +71,7 @@ why_not_ready(struct shm *shm)
 static void
 ready(struct shm *shm, struct http_reply *r)
 {
-	const char *reason = why_not_ready(shm);
+	const char *reason = web_why_not_ready(shm);
 	struct json_out j;
 
 	json_out_init(&j, &r->body);

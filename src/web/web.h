@@ -14,6 +14,8 @@
 /* Fills and sends the reply; 404 for a path that is nobody's. */
 int	web_serve(struct shm *, const struct conf *, const struct http_head *,
 	    const char *client, struct http_reply *);
+/* NULL when requests can be served. */
+const char *web_why_not_ready(struct shm *);
 /* The Prometheus text (version 0.0.4). */
 void	metrics_write(const struct shm *, struct buf *);
 /* The body of /health; details: with servers and database. */

@@ -36,7 +36,7 @@
 #include "shm/slot.h"
 
 #define WORKERS		16
-#define OTHERS		10	/* slots before the first worker's */
+#define OTHERS		12	/* slots before the first worker's */
 #define KILLS_MIN	500
 #define PROGRESS_MS	20000	/* a child without any for so long is stuck */
 #define SNAP_WORDS	1024

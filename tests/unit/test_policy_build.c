@@ -716,7 +716,7 @@ test_many(void **state)
 static void
 test_health_entries(void **state)
 {
-	struct shm_sizes sizes = { .slots = 12, .perm_entries = 64,
+	struct shm_sizes sizes = { .slots = 14, .perm_entries = 64,
 		.rate_principals = 64, .connections = 64,
 		.rate_window_ms = 1000, .conf_size = 4096,
 		.policy_size = 4096, .catalog_size = 4096 };

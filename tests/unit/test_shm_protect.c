@@ -218,7 +218,7 @@ test_create_refuses(void **state)
 	for (int i = 0; i < 8; i++) {
 		sz = shm_test_sizes;
 		switch (i) {
-		case 0: sz.slots = 10; break;
+		case 0: sz.slots = 12; break;
 		case 1: sz.slots = 8193; break;
 		case 2: sz.perm_entries = 0; break;
 		case 3: sz.perm_entries = 100; break;
