@@ -36,6 +36,22 @@ ask_client_can(const struct forward *f, struct span method)
 	return false;
 }
 
+/*
+ * Has the call been given up? Its wait may not have noticed yet, and a client
+ * that has gone never answers: the question must not end with it. -1 with err.
+ */
+int
+ask_is_over(const struct forward *f, struct err *e)
+{
+	struct pollfd p = { .fd = f->up.client_fd, .events = POLLRDHUP };
+
+	if (atomic_load(f->up.cancel_word) == f->up.cancel_value)
+		return err_set(e, ERR_CANCELLED, "cancelled");
+	if (p.fd >= 0 && poll(&p, 1, 0) > 0)
+		return err_set(e, ERR_CANCELLED, "client hung up");
+	return 0;
+}
+
 /* The server asked for what this client never declared. */
 int
 ask_refuse(struct forward *f, struct span upstream_id, struct err *e)
@@ -132,20 +148,22 @@ ask_on_mail(void *arg, struct err *e)
 	bool heard = false;
 	struct buf body;
 	struct mail m;
-	int rc = 0;
+	int rc = ask_is_over(f, e);
 	int fd = mailbox_accept(f->c->mcp->mailbox, clock_mono_ms());
 
 	if (fd < 0)
-		return 0;
+		return rc;
 	buf_init(&body, MAIL_BODY_MAX);
 	if (mailbox_recv(fd, &m, &body, clock_mono_ms() + MAIL_WAIT_MS) == 1 &&
-	    m.call == f->c->call_id) {
+	    m.call == f->c->call_id && rc == 0) {
 		heard = m.type == MAIL_HEARD;
 		if (m.type == MAIL_RESPONSE)
 			q = find_question(f, m.number);
 	}
-	mailbox_send(fd, q != NULL || heard ? MAIL_ACK : MAIL_GONE, m.call, 0,
-	    SPAN_LIT(""));
+	/* a listener that is tired of waiting has given it to another */
+	if (mailbox_send(fd, q != NULL || heard ? MAIL_ACK : MAIL_GONE, m.call,
+	    0, SPAN_LIT("")) < 0)
+		heard = false;
 	close(fd);
 	if (heard)
 		rc = relay_message(f, arena_dup(f->c->mcp->mem,

@@ -139,6 +139,7 @@ prepare(struct forward *f, const struct pol_server *s)
 	f->up.response_max = (size_t)m->conf.result_max;
 	f->up.result_max = (size_t)m->conf.streamed_max;
 	f->up.client_fd = c->modern ? c->http->client_fd : -1;
+	f->up.holds = c->modern;
 	f->up.cancel_word = &shm_cancel_word(m->shm, m->shm->slot)->v;
 	f->up.cancel_value = c->call_id;
 	f->up.on_message = relay_message;
@@ -398,6 +399,8 @@ forward_run(struct forward *f, struct buf *out, struct err *e)
 	c->upstream_us = clock_mono_us() - start;
 	report_outcome(f, rc, e, &rules);
 	slot_request_clear(m->shm);
+	if (rc < 0 && f->up.extra_fd >= 0)
+		mailbox_refuse_all(f->up.extra_fd);
 	slot_state(m->shm, SLOT_WRITING);
 	if (f->held) {
 		held_finish(f, rc, e);

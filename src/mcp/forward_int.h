@@ -97,6 +97,7 @@ int	relay_level(struct json_value);
 
 /* ask.c: legacy clients, asked on the call's stream */
 bool	ask_client_can(const struct forward *, struct span method);
+int	ask_is_over(const struct forward *, struct err *);
 int	ask_push(struct forward *, struct span method, struct span params,
 	    struct span upstream_id, struct span key, struct err *);
 int	ask_on_mail(void *forward, struct err *);

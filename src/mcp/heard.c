@@ -86,17 +86,37 @@ tell(const char *run_dir, uint32_t slot, uint64_t call, struct span message)
 	return taken;
 }
 
+/* The newest call that began before this time; its slot, or UINT32_MAX. */
+static uint32_t
+newest_call(const struct shm *shm, const char *server, uint64_t session,
+    int64_t before_us, struct shm_request *found)
+{
+	struct shm_request r;
+	uint32_t i, slot = UINT32_MAX;
+
+	for (i = 0; i < shm->sizes.slots; i++)
+		if (slot_request_get(shm, i, &r) && r.call != 0 &&
+		    r.session == session && r.start_wall_us < before_us &&
+		    (slot == UINT32_MAX ||
+		    r.start_wall_us > found->start_wall_us) &&
+		    strcmp(r.server, server) == 0) {
+			*found = r;
+			slot = i;
+		}
+	return slot;
+}
+
+/* Most calls that ask do so soon: the newest first, as in stdio/asked.c. */
 bool
 heard_by_call(const struct shm *shm, const char *run_dir, const char *server,
     uint64_t session, struct span message)
 {
-	struct shm_request r;
-	uint32_t i;
+	struct shm_request r = { .start_wall_us = INT64_MAX };
+	uint32_t slot;
 
-	for (i = 0; i < shm->sizes.slots; i++)
-		if (slot_request_get(shm, i, &r) && r.call != 0 &&
-		    r.session == session && strcmp(r.server, server) == 0 &&
-		    tell(run_dir, i, r.call, message))
+	while ((slot = newest_call(shm, server, session, r.start_wall_us,
+	    &r)) != UINT32_MAX)
+		if (tell(run_dir, slot, r.call, message))
 			return true;
 	return false;
 }

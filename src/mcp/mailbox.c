@@ -62,6 +62,15 @@ mailbox_accept(int listener, int64_t deadline_ms)
 	}
 }
 
+void
+mailbox_refuse_all(int listener)
+{
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+}
+
 /* The reader may be another fiber of this process: never blocks. */
 static int
 write_exactly(int fd, const char *p, size_t n)

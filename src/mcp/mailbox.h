@@ -47,6 +47,8 @@ int	mailbox_open(int *listener, const char *run_dir, uint32_t slot,
 int	mailbox_connect(const char *run_dir, uint32_t slot, struct err *);
 /* Waits for and accepts one conversation; -1 if none came by the deadline. */
 int	mailbox_accept(int listener, int64_t deadline_ms);
+/* The call is over: who is still waiting need not wait any longer. */
+void	mailbox_refuse_all(int listener);
 int	mailbox_send(int fd, enum mail_type, uint64_t call, uint64_t number,
 	    struct span body);
 /* Reads a frame; body replaced. 1, 0 closed or damaged, -1 deadline. */

@@ -170,6 +170,8 @@ relay_request(struct forward *f, struct span method, struct json_value params,
 		    span_str(pong), &ignored);
 		return 0;
 	}
+	if (ask_is_over(f, e) < 0)
+		return -1;		/* another call is asked, then */
 	id = arena_dup(f->c->mcp->mem, id);
 	if (!ask_client_can(f, method))
 		return ask_refuse(f, id, e);

@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fiber.h"
@@ -18,6 +20,9 @@
 #define PATIENCE_MS	60000	/* then it looks again */
 #define WRITE_MS	5000	/* for a worker that does not read */
 #define BODY_KEEP	(1u << 20)
+#define QUESTIONS_MAX	(32u << 20)	/* bytes of unanswered ones, of all */
+
+static void	call_ended(struct links *, void *link, uint64_t id);
 
 /* ---- frames ---- */
 
@@ -156,6 +161,7 @@ call(struct links_conn *c, const struct stdio_frame *f, struct span message)
 	}
 	c->link = link;
 	c->call = f->id;
+	c->holds = (f->flags & STDIO_FLAG_HOLDS) != 0;
 	c->order = ++l->last_order;
 	/* the answer may come before this returns */
 	if (l->ops->post(l->arg, link, message, &e) == 0 ||
@@ -163,6 +169,7 @@ call(struct links_conn *c, const struct stdio_frame *f, struct span message)
 		return;
 	c->link = NULL;
 	send_error(c, f->id, &e, 0);
+	call_ended(l, link, f->id);
 }
 
 static void
@@ -179,6 +186,7 @@ static void
 cancel(struct links_conn *c)
 {
 	void *link = c->link;
+	uint64_t id = c->call;
 	char text[160];
 	int n;
 
@@ -188,8 +196,19 @@ cancel(struct links_conn *c)
 	n = snprintf(text, sizeof(text), "{\"jsonrpc\":\"2.0\",\"method\":"
 	    "\"notifications/cancelled\",\"params\":{\"requestId\":%llu,"
 	    "\"reason\":\"cancelled by the client\"}}",
-	    (unsigned long long)c->call);
+	    (unsigned long long)id);
 	post(c->links, link, span_make(text, (size_t)n));
+	call_ended(c->links, link, id);
+}
+
+static void
+notify(struct links *l, uint64_t client, struct span message)
+{
+	void *link = l->ops->find(l->arg, client);
+
+	if (link != NULL)
+		questions_note_answer(&l->questions, link, message);
+	post(l, link, message);
 }
 
 /* False: it breaks the protocol. */
@@ -209,7 +228,7 @@ obey(struct links_conn *c, const struct stdio_frame *f, struct span body)
 			call(c, f, body);
 		return true;
 	case STDIO_NOTIFY:
-		post(l, l->ops->find(l->arg, f->client_session), body);
+		notify(l, f->client_session, body);
 		return true;
 	case STDIO_CANCEL:
 		if (c->call == f->id)
@@ -259,6 +278,7 @@ links_init(struct links *l, const struct links_ops *ops, void *arg)
 
 	l->ops = ops;
 	l->arg = arg;
+	questions_init(&l->questions, QUESTIONS_MAX);
 	for (i = 0; i < LINKS_CONNS; i++)
 		l->conn[i].fd = -1;
 }
@@ -327,34 +347,41 @@ find_call(struct links *l, const void *link, uint64_t id)
 }
 
 bool
-links_response(struct links *l, const void *link, uint64_t id,
-    struct span message)
+links_response(struct links *l, void *link, uint64_t id, struct span message)
 {
 	struct stdio_frame f = { .type = STDIO_RESPONSE, .id = id };
 	struct links_conn *c = id == 0 ? NULL : find_call(l, link, id);
+	bool holds;
 
 	if (c == NULL)
 		return false;
+	holds = c->holds;
 	c->link = NULL;
 	send_frame(c, &f, span_make(NULL, 0), message);
+	if (!holds)
+		call_ended(l, link, id);
 	return true;
 }
 
 bool
-links_large(struct links *l, const void *link, uint64_t id, struct bulk *b)
+links_large(struct links *l, void *link, uint64_t id, struct bulk *b)
 {
 	struct links_conn *c = id == 0 ? NULL : find_call(l, link, id);
+	bool holds;
 
 	if (c == NULL)
 		return false;
+	holds = c->holds;
 	c->link = NULL;
 	if (b->why.code != ERR_NONE) {
 		send_error(c, id, &b->why, 0);
-		return true;
+	} else {
+		c->file = b->file;
+		b->file.fd = -1;
+		c->has_file = l->has_files = true;
 	}
-	c->file = b->file;
-	b->file.fd = -1;
-	c->has_file = l->has_files = true;
+	if (!holds)
+		call_ended(l, link, id);
 	return true;
 }
 
@@ -370,6 +397,94 @@ links_message(struct links *l, const void *link, uint64_t id,
 	f.id = c->call;
 	send_frame(c, &f, span_make(NULL, 0), message);
 	return true;
+}
+
+/* ---- questions: as in stdio/asked.c ---- */
+
+static struct links_conn *
+carrier(struct links *l, const void *link, uint64_t order)
+{
+	struct links_conn *c, *best = NULL;
+	unsigned n, least = 0;
+	size_t i;
+
+	for (i = 0; i < LINKS_CONNS; i++) {
+		c = &l->conn[i];
+		if (c->fd < 0 || c->link != link || c->order > order)
+			continue;
+		n = questions_at(&l->questions, c->call);
+		if (best != NULL && (n > least ||
+		    (n == least && c->order < best->order)))
+			continue;
+		best = c;
+		least = n;
+	}
+	return best;
+}
+
+static void
+carry(struct links_conn *c, struct span message)
+{
+	struct stdio_frame f = { .type = STDIO_MESSAGE, .id = c->call };
+
+	send_frame(c, &f, span_make(NULL, 0), message);
+}
+
+bool
+links_question(struct links *l, const void *link, struct span message,
+    struct span id)
+{
+	struct links_conn *c = carrier(l, link, l->last_order);
+	struct question *q;
+
+	if (c == NULL)
+		return false;
+	q = questions_add(&l->questions, link, message, id, l->last_order);
+	if (q != NULL)
+		q->call = c->call;
+	carry(c, message);
+	return true;
+}
+
+void
+links_withdrawn(struct links *l, const void *link, struct span message)
+{
+	questions_note_cancelled(&l->questions, link, message);
+}
+
+/* Nobody is left who may have asked it. */
+static void
+refuse(struct links *l, void *link, struct question *q)
+{
+	char *text = xasprintf("{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"error\":"
+	    "{\"code\":-32601,\"message\":\"Method not found\"}}",
+	    SPAN_FMT(q->id));
+
+	questions_remove(&l->questions, q);
+	post(l, link, span_str(text));
+	free(text);
+}
+
+/* What it carried goes to another one. Sending may wait, and meanwhile the
+ * question may be answered. */
+static void
+call_ended(struct links *l, void *link, uint64_t id)
+{
+	struct links_conn *c;
+	struct question *q;
+	char *text;
+
+	questions_drop(&l->questions, link, id);
+	while ((q = questions_adrift(&l->questions, link, false)) != NULL) {
+		if ((c = carrier(l, link, q->order)) == NULL) {
+			refuse(l, link, q);
+			continue;
+		}
+		q->call = c->call;
+		text = xstrndup(q->text.p, q->text.n);
+		carry(c, span_str(text));
+		free(text);
+	}
 }
 
 bool
@@ -388,6 +503,7 @@ links_ended(struct links *l, const void *link, const struct err *why)
 {
 	struct links_conn *c;
 
+	questions_forget(&l->questions, link);
 	while ((c = find_call(l, link, 0)) != NULL) {
 		c->link = NULL;
 		send_error(c, c->call, why, 0);

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/span.h"
 #include "shm/sess.h"
+#include "stdio/question.h"
 
 #define LINKS_CONNS	256	/* of workers, at once */
 
@@ -38,6 +39,7 @@ struct links_conn {
 	uint64_t	 call, order;
 	bool		 has_file, sends_file;
 	struct spill	 file;		/* the answer to the call */
+	bool		 holds;		/* STDIO_FLAG_HOLDS */
 };
 
 struct links {
@@ -45,6 +47,7 @@ struct links {
 	void		*arg;
 	uint64_t	 last_order;
 	bool		 has_files;	/* some are not being sent yet */
+	struct questions questions;	/* of all links */
 	struct links_conn conn[LINKS_CONNS];
 };
 
@@ -54,14 +57,19 @@ void	links_accept(struct links *, int listener);
 /* After anything has been handed in. Not from a fiber. */
 void	links_send_files(struct links *);
 /* What a link said. False: no such call is under way there. */
-bool	links_response(struct links *, const void *link, uint64_t call,
+bool	links_response(struct links *, void *link, uint64_t call,
 	    struct span message);
 /* Takes the file. */
-bool	links_large(struct links *, const void *link, uint64_t call,
-	    struct bulk *);
+bool	links_large(struct links *, void *link, uint64_t call, struct bulk *);
 /* call 0: the oldest one */
 bool	links_message(struct links *, const void *link, uint64_t call,
 	    struct span message);
+/* A request of the server, to the newest call or one that carries none; when
+ * that ends, to another one. False: there is none. */
+bool	links_question(struct links *, const void *link, struct span message,
+	    struct span id);
+/* A notifications/cancelled of the server. */
+void	links_withdrawn(struct links *, const void *link, struct span message);
 bool	links_in_use(const struct links *, const void *link);
 /* It is no more: its calls fail. */
 void	links_ended(struct links *, const void *link, const struct err *why);

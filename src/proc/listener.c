@@ -649,12 +649,18 @@ hear_link(void *arg, struct span message, struct err *e)
 			links_message(l, h, (uint64_t)id, message);
 		return 0;
 	}
+	if (span_is(method, "notifications/cancelled"))
+		links_withdrawn(l, h, message);
 	if (span_is(method, "ping") ||
 	    span_is(method, "notifications/resources/updated") ||
 	    (method.n > 13 && span_is(span_skip(method, method.n - 13),
-	    "/list_changed")) || !links_message(l, h, 0, message))
+	    "/list_changed")))
 		return hear(arg, message, e);
-	return 0;
+	if (v[2].type == JSON_NUMBER || v[2].type == JSON_STRING ?
+	    links_question(l, h, message, v[2].raw) :
+	    links_message(l, h, 0, message))
+		return 0;
+	return hear(arg, message, e);
 }
 
 /* upstream_large_fn: only answers become large. */

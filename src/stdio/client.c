@@ -144,7 +144,7 @@ client_opened(struct stdiod *sd, struct call *c, const struct process *p)
 	    buf_span(&p->result));
 }
 
-void
+bool
 client_message(struct stdiod *sd, struct call *c, struct span text)
 {
 	static struct log_limit ll = { .interval_ms = 10000 };
@@ -156,9 +156,10 @@ client_message(struct stdiod *sd, struct call *c, struct span text)
 		if (log_limit_ok(&ll))
 			log_warn("a client does not read its notifications; "
 			    "some are left out");
-		return;
+		return false;
 	}
 	client_send(sd, c->client, &f, span_make(NULL, 0), text);
+	return true;
 }
 
 void
@@ -168,6 +169,7 @@ client_response(struct stdiod *sd, struct call *c, struct span text)
 	    .server_id = c->server_id };
 	struct client *cl = c->client;
 
+	c->is_answered = true;
 	call_end(sd, c);
 	client_send(sd, cl, &f, span_make(NULL, 0), text);
 }
@@ -182,6 +184,7 @@ client_large(struct stdiod *sd, struct call *c, struct bulk *b)
 	struct span head = { (const char *)&f, sizeof(f) };
 	struct client *cl = c->client;
 
+	c->is_answered = true;
 	call_end(sd, c);
 	if (cl->source.fd < 0)
 		return;
@@ -222,6 +225,7 @@ client_call(struct stdiod *sd, struct client *cl, const struct stdio_frame *f,
 	c->server_id = f->server_id;
 	c->client_session = f->client_session;
 	c->is_open = f->type == STDIO_OPEN;
+	c->holds = (f->flags & STDIO_FLAG_HOLDS) != 0;
 	c->client = cl;
 	cl->call = c;
 	buf_init(&c->body, STDIO_BODY_MAX);

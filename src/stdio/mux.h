@@ -36,6 +36,9 @@ struct call {
 	struct client	*client;
 	struct server	*server;	/* it waits for; NULL: it is pending */
 	struct process	*process;	/* it is pending at */
+	uint64_t	 order;		/* the how many-th there */
+	bool		 holds;		/* STDIO_FLAG_HOLDS */
+	bool		 is_answered;	/* so it ends */
 	uint64_t	 position;	/* of the request in what the process
 					 * is sent */
 	struct buf	 body;		/* the request, while it waits */

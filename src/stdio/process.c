@@ -29,7 +29,7 @@
 #define TERM_MS		3000		/* from SIGTERM to SIGKILL */
 #define STOP_CLOSE_MS	500		/* the same when omni2d ends */
 #define STOP_TERM_MS	1000
-#define ASKED_MAX	65536u	/* bytes of requests that wait for a call */
+#define QUESTIONS_MAX	(8u << 20)	/* bytes of unanswered requests */
 #define ERR_BURST	50		/* lines of stderr that are logged */
 #define ERR_PER_S	20
 
@@ -106,7 +106,7 @@ process_start(struct stdiod *sd, struct server *srv, struct err *e)
 	p->err_tokens = ERR_BURST * 1000;
 	TAILQ_INIT(&p->pending);
 	buf_init(&p->line, 0);
-	buf_init(&p->asked, ASKED_MAX);
+	questions_init(&p->questions, QUESTIONS_MAX);
 	outq_init(&p->outq, STDIO_BODY_MAX + 2 * BACKLOG_MAX);
 	source_open(sd, &p->in, SOURCE_IN, c.in, 0, p);
 	source_open(sd, &p->out, SOURCE_OUT, c.out, EPOLLIN, p);
@@ -129,7 +129,7 @@ process_free(struct process *p)
 	buf_free(&p->line);
 	bulk_drop(&p->bulk);
 	buf_free(&p->result);
-	buf_free(&p->asked);
+	questions_free(&p->questions);
 	outq_free(&p->outq);
 	free(p);
 }
@@ -287,6 +287,7 @@ process_call(struct stdiod *sd, struct process *p, struct call *c,
 	c->server = NULL;
 	c->process = p;
 	c->position = p->outq.queued;
+	c->order = ++p->calls;
 	TAILQ_INSERT_TAIL(&p->pending, c, link);
 	p->n_pending++;
 	if (process_send(sd, p, body) < 0) {
@@ -296,8 +297,7 @@ process_call(struct stdiod *sd, struct process *p, struct call *c,
 		return;
 	}
 	buf_free(&c->body);
-	if (p->asked.n > 0)
-		route_asked(sd, p, c);
+	asked_call_began(sd, p);
 }
 
 /* ---- its log ---- */

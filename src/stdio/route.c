@@ -4,7 +4,7 @@
  *
  * stdiod only. To the process that all share we declare no capabilities, so
  * its requests are refused, but for ping; those of a client session's own
- * process go to the oldest call. Anything that cannot be routed is dropped and
+ * process go to one of its calls (asked.c). Anything that cannot be routed is dropped and
  * said so, at most every ten seconds.
  */
 #ifdef HAVE_CONFIG_H
@@ -271,19 +271,18 @@ call_of(struct stdiod *sd, struct process *p, const struct mux_message *m)
 	return c->process == p ? c : NULL;
 }
 
-static void
-answer_request(struct stdiod *sd, struct process *p,
-    const struct mux_message *m)
+void
+route_answer(struct stdiod *sd, struct process *p, struct span id, bool is_ping)
 {
 	struct json_out out;
 	struct buf b;
 
-	buf_init(&b, m->id.raw.n + 512);
+	buf_init(&b, id.n + 512);
 	json_out_init(&out, &b);
 	json_object_begin(&out, NULL);
 	json_put_str(&out, "jsonrpc", "2.0");
-	json_put_raw(&out, "id", m->id.raw);
-	if (span_is(m->method, "ping")) {
+	json_put_raw(&out, "id", id);
+	if (is_ping) {
 		json_put_raw(&out, "result", SPAN_LIT("{}"));
 	} else {
 		json_object_begin(&out, "error");
@@ -297,41 +296,17 @@ answer_request(struct stdiod *sd, struct process *p,
 	buf_free(&b);
 }
 
-/*
- * A request of the server. The client whose process it is can answer it, over
- * a call that is under way; until there is one it waits.
- */
+/* A request of the server. The client whose process it is can answer it, over
+ * a call that is under way; until there is one it waits. */
 static void
 request(struct stdiod *sd, struct process *p, const struct mux_message *m)
 {
-	struct call *c = TAILQ_FIRST(&p->pending);
+	bool is_ping = span_is(m->method, "ping");
 
-	if (!p->has_caps || span_is(m->method, "ping"))
-		answer_request(sd, p, m);
-	else if (c != NULL)
-		client_message(sd, c, m->text);
-	else if (buf_reserve(&p->asked, m->text.n + 1) < 0)
-		answer_request(sd, p, m);
-	else {
-		buf_add_span(&p->asked, m->text);
-		buf_add_char(&p->asked, '\n');
-	}
-}
-
-void
-route_asked(struct stdiod *sd, struct process *p, struct call *c)
-{
-	struct span rest = buf_span(&p->asked), line;
-	uint64_t id = c->id;
-
-	/* A client that does not read is closed, which ends its call. */
-	while (rest.n > 0 && (c = mux_find(&sd->mux, id)) != NULL) {
-		line = span_make(rest.p, (size_t)((const char *)memchr(rest.p,
-		    '\n', rest.n) - rest.p));
-		rest = span_skip(rest, line.n + 1);
-		client_message(sd, c, line);
-	}
-	buf_reset(&p->asked, 0);
+	if (!p->has_caps || is_ping)
+		route_answer(sd, p, m->id.raw, is_ping);
+	else
+		asked_take(sd, p, m);
 }
 
 static void
@@ -347,6 +322,8 @@ notification(struct stdiod *sd, struct process *p, const struct mux_message *m)
 {
 	struct call *c = call_of(sd, p, m);
 
+	if (span_is(m->method, "notifications/cancelled"))
+		questions_note_cancelled(&p->questions, p, m->text);
 	if (span_is(m->method, "notifications/resources/updated")) {
 		subscribe_updated(sd, p, m);
 		return;

@@ -211,9 +211,11 @@ server_notify(struct stdiod *sd, int64_t id, uint64_t client_session,
 {
 	struct server *srv = server_lookup(sd, id, client_session);
 
-	if (srv != NULL && srv->process != NULL &&
-	    srv->process->state == PROCESS_READY)
-		process_send(sd, srv->process, body);
+	if (srv == NULL || srv->process == NULL ||
+	    srv->process->state != PROCESS_READY)
+		return;
+	questions_note_answer(&srv->process->questions, srv->process, body);
+	process_send(sd, srv->process, body);
 }
 
 void

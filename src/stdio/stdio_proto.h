@@ -8,9 +8,10 @@
  * process for all, started with the first call, and one for each client
  * session that OPENs its own, with the capabilities of that client: those
  * processes get the client's calls only, and their requests (sampling,
- * elicitation, roots) come as MESSAGE to the oldest call under way. CALL:
- * stdiod starts the server if needed (not that of a client session), writes the message as one line, and routes what
- * comes back: notifications/progress by progressToken (a number equal to the
+ * elicitation, roots) come as MESSAGE to the newest call under way; when that
+ * ends before the answer has passed, to another one (question.h). CALL: stdiod
+ * starts the server if needed (not that of a client session), writes the
+ * message as one line, and routes what comes back: notifications/progress by progressToken (a number equal to the
  * call's id), the response by id. Closing the connection abandons the call;
  * CANCEL first sends notifications/cancelled to the server.
  */
@@ -40,6 +41,9 @@ enum stdio_frame_type {
 
 #define STDIO_FRAME_MAGIC	0x6f696473u
 #define STDIO_BODY_MAX		(256u << 20)
+/* in CALL flags: its client is asked by an answer and comes again, so what it
+ * was asked is answered even if the server answers the call before */
+#define STDIO_FLAG_HOLDS	0x0001u
 /* in ERROR flags */
 #define STDIO_FLAG_NOT_EXECUTED	0x8000u	/* never written */
 #define STDIO_FLAG_GONE		0x4000u	/* no process of this client session:

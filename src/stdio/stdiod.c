@@ -204,6 +204,7 @@ call_end(struct stdiod *sd, struct call *c)
 	struct process *p = c->process;
 
 	if (p != NULL) {
+		asked_call_ended(sd, c);
 		TAILQ_REMOVE(&p->pending, c, link);
 		p->n_pending--;
 		p->used_ms = sd->now_ms;
@@ -448,6 +449,7 @@ loop(struct stdiod *sd)
 			source_events(sd, &sd->listener, EPOLLIN);
 			sd->listener_paused = false;
 		}
+		asked_move(sd);
 		bury(sd);
 	}
 }

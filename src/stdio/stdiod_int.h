@@ -20,6 +20,7 @@
 #include "stdio/child.h"
 #include "stdio/mux.h"
 #include "stdio/outq.h"
+#include "stdio/question.h"
 #include "stdio/spec.h"
 #include "stdio/stdio_proto.h"
 
@@ -117,8 +118,9 @@ struct process {
 	enum sess_era	era;
 	char		version[16];
 	struct buf	result;		/* of the handshake, raw */
-	struct buf	asked;		/* its requests, a line each, until there
-					 * is a call that they can go to */
+	struct questions questions;	/* its requests, unanswered */
+	bool		has_adrift;	/* a call that carried one has ended */
+	uint64_t	calls;		/* how many it was given */
 	uint64_t	listen_id;	/* subscriptions/listen; 0: none */
 	uint64_t	listen_hash;	/* of what it asked for */
 	int64_t		memory, processes;	/* limits; 0: none */
@@ -153,6 +155,7 @@ struct stdiod {
 	struct server_list servers;
 	struct process_list processes, dead_processes;
 	unsigned	n_processes;
+	bool		has_adrift;	/* one of them has */
 	struct mux	mux;
 	struct room_list rooms;
 	struct spill_quota spool;	/* of all */
@@ -184,9 +187,10 @@ void	client_accept(struct stdiod *);
 void	client_event(struct stdiod *, struct client *, uint32_t events);
 void	client_close(struct stdiod *, struct client *);
 void	client_free(struct client *);
-/* Answers of the call; all but message end it. flags: of ERROR. */
+/* Answers of the call; all but message end it. flags: of ERROR. A message is
+ * left out (false) if the client does not read. */
 void	client_opened(struct stdiod *, struct call *, const struct process *);
-void	client_message(struct stdiod *, struct call *, struct span);
+bool	client_message(struct stdiod *, struct call *, struct span);
 void	client_response(struct stdiod *, struct call *, struct span);
 /* Takes the file. */
 void	client_large(struct stdiod *, struct call *, struct bulk *);
@@ -243,7 +247,17 @@ void	output_fail_pending(struct stdiod *, struct process *,
 void	route_bulk(struct stdiod *, struct process *, struct bulk *);
 void	route_line(struct stdiod *, struct process *, struct span line);
 void	route_begin(struct stdiod *, struct process *);
+/* Our own answer to a request of the server: an error, but for ping. */
+void	route_answer(struct stdiod *, struct process *, struct span id,
+	    bool is_ping);
+
+/* asked.c */
+void	asked_take(struct stdiod *, struct process *,
+	    const struct mux_message *);
 /* There is a call that may carry what the server asked before. */
-void	route_asked(struct stdiod *, struct process *, struct call *);
+void	asked_call_began(struct stdiod *, struct process *);
+/* The call is no more; what it carried moves in asked_move(). */
+void	asked_call_ended(struct stdiod *, const struct call *);
+void	asked_move(struct stdiod *);
 
 #endif

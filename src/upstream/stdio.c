@@ -55,12 +55,12 @@ connect_stdiod(const struct upstream_pool *pool,
 }
 
 static void
-frame_begin(struct buf *b, enum stdio_frame_type type, int64_t server_id,
-    uint64_t client_session, uint64_t id, size_t size)
+frame_begin(struct buf *b, enum stdio_frame_type type, unsigned flags,
+    int64_t server_id, uint64_t client_session, uint64_t id, size_t size)
 {
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = (uint16_t)type,
-		.id = id, .server_id = server_id,
+		.flags = (uint16_t)flags, .id = id, .server_id = server_id,
 		.client_session = client_session, .size = (uint32_t)size,
 	};
 
@@ -89,7 +89,7 @@ compose(struct upstream_pool *pool, const struct upstream_entry *x,
 	if (size > STDIO_BODY_MAX)
 		return err_set(e, ERR_TOOBIG, "request too large");
 	frame_begin(b, call->is_notification ? STDIO_NOTIFY : STDIO_CALL,
-	    x->server_id, call->session.client_session,
+	    call->holds ? STDIO_FLAG_HOLDS : 0, x->server_id, call->session.client_session,
 	    call->is_notification ? 0 : call->id, size);
 	if (message_write(b, call) < 0)
 		return err_set(e, ERR_TOOBIG, "request too large");
@@ -360,7 +360,7 @@ stdio_open(struct upstream_pool *pool, struct upstream_entry *x,
 			watch->is_blameless = true;
 			return -1;
 		}
-		frame_begin(&pool->out, STDIO_OPEN, x->server_id,
+		frame_begin(&pool->out, STDIO_OPEN, 0, x->server_id,
 		    client_session, 0, caps.n);
 		buf_add_span(&pool->out, caps);
 		w = wire_send(x->stdio_fd, buf_span(&pool->out), watch,
@@ -396,7 +396,7 @@ stdio_post(struct upstream_pool *pool, const struct upstream_entry *x,
 	if ((fd = connect_stdiod(pool, x, &watch, e)) < 0)
 		return -1;
 	buf_init(&b, STDIO_BODY_MAX);
-	frame_begin(&b, message.n == 0 ? STDIO_CLOSE : STDIO_NOTIFY,
+	frame_begin(&b, message.n == 0 ? STDIO_CLOSE : STDIO_NOTIFY, 0,
 	    x->server_id, client_session, 0, message.n);
 	if (buf_add_span(&b, message) < 0) {
 		err_set(e, ERR_TOOBIG, "message too large");

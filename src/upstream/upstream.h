@@ -80,6 +80,8 @@ struct upstream_call {
 					 * link all answers, too); its end
 					 * is success. With event_id: what came
 					 * after that */
+	bool		holds;		/* what its client is asked is answered
+					 * even after the response */
 	struct span	name;		/* Mcp-Name value, modern era; .n 0 none */
 	struct span	headers;	/* further complete "K: V\r\n" lines */
 	struct sess_info session;	/* era, version, id: from upstream_open */

@@ -19,6 +19,8 @@ lock = threading.Lock()
 notes = []              # methods of the notifications that came
 asked = []              # answers to our own requests
 held = []               # ids whose answers wait
+later_asked = []        # ids of calls that ask when they are told to
+got = []                # what that was answered
 declared = []           # capabilities of who initialized us
 levels = []             # of logging/setLevel
 
@@ -163,6 +165,11 @@ def call(method, ident, params):
     elif method == "ask":
         held.append(ident)
         ask()
+    elif method == "ask_later":
+        later_asked.append(ident)
+        got.clear()
+    elif method == "got":
+        answer(ident, got[0] if got else None)
     elif method == "notes":
         answer(ident, notes)
     elif method == "describe":
@@ -239,7 +246,17 @@ def begin(method, ident, params):
 
 def handle(message):
     method = message.get("method")
-    if method is None:
+    if method == "notifications/now":
+        put({"jsonrpc": "2.0", "id": 9, "method": "elicitation/create",
+             "params": {}})
+    elif method == "notifications/withdraw":
+        put({"jsonrpc": "2.0", "method": "notifications/cancelled",
+             "params": {"requestId": 9}})
+        answer(later_asked.pop(), "without it")
+    elif method is None and message["id"] == 9:
+        got.append(message)
+        answer(later_asked.pop(), message)
+    elif method is None:
         asked.append(message)
         if len(asked) == 3:
             answer(held.pop(), asked)

@@ -188,6 +188,7 @@ test_shm_create(void)
 /* ---- client ---- */
 
 static uint64_t frame_session;		/* of all frames sent; 0: none */
+static uint16_t frame_flags;
 
 static inline int
 client_connect(void)
@@ -207,7 +208,7 @@ frame_put(int fd, uint16_t type, uint64_t id, int64_t server, const char *body,
 	struct stdio_frame f = {
 		.magic = STDIO_FRAME_MAGIC, .type = type, .id = id,
 		.server_id = server, .client_session = frame_session,
-		.size = (uint32_t)n,
+		.flags = frame_flags, .size = (uint32_t)n,
 	};
 
 	assert_int_equal(fdio_write_all(fd, &f, sizeof(f)), 0);

@@ -199,8 +199,8 @@ notify(int fd, const char *text)
 	frame_put(fd, STDIO_NOTIFY, 0, PLAIN, text, strlen(text));
 }
 
-/* Its requests come with the oldest call, and the answers find their way
- * back; ping is answered at once. */
+/* Its requests come with the newest call, or one that carries none yet; the
+ * answers find their way back, and ping is answered at once. */
 static void
 test_asks(void **state)
 {
@@ -212,7 +212,7 @@ test_asks(void **state)
 	first = call_put(old, PLAIN, "slow", "{\"ms\": 600}");
 	who(fd, PLAIN, ANN, NULL, NULL);	/* so that it is older */
 	id = call_put(fd, PLAIN, "ask", "{}");
-	free(message_get(old, first, "\"roots/list\"").body);
+	free(message_get(fd, id, "\"roots/list\"").body);
 	free(message_get(old, first, "\"sampling/createMessage\"").body);
 	notify(fd, "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"roots\":[]}}");
 	notify(fd, "{\"jsonrpc\":\"2.0\",\"id\":8,\"error\":{\"code\":-1,"
@@ -226,6 +226,142 @@ test_asks(void **state)
 	assert_result(answer_get(old, first), "\"late\"");
 	close(old);
 	close(fd);
+}
+
+/* A call that asks when it is told to, and a newer one that is asked. */
+struct asking {
+	int		 asker, other;
+	uint64_t	 asks, asked;
+};
+
+static void
+ask_other(struct asking *a, const char *method, const char *params,
+    uint16_t flags)
+{
+	int fd = client_connect();
+
+	a->asker = client_connect();
+	a->other = client_connect();
+	open_for(fd, PLAIN, ANN, CAPS);
+	a->asks = call_put(a->asker, PLAIN, "ask_later", "{}");
+	who(fd, PLAIN, ANN, NULL, NULL);	/* so that it is older */
+	frame_flags = flags;
+	a->asked = call_put(a->other, PLAIN, method, params);
+	frame_flags = 0;
+	who(fd, PLAIN, ANN, NULL, NULL);
+	notify(fd, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/now\"}");
+	free(message_get(a->other, a->asked, "elicitation/create").body);
+	close(fd);
+}
+
+/* What the server's question got; it is asked until there is something. */
+static void
+wait_answer(const char *part)
+{
+	int64_t until = clock_mono_ms() + WAIT_MS;
+	int fd = client_connect();
+	bool found = false;
+	struct reply r;
+
+	while (!found) {
+		assert_true(clock_mono_ms() < until);
+		r = call(fd, PLAIN, "got", "{}");
+		found = strstr(r.body, part) != NULL;
+		free(r.body);
+	}
+	close(fd);
+}
+
+static void
+answer_question(const struct asking *a)
+{
+	struct reply r;
+
+	notify(a->asker, "{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":"
+	    "{\"action\":\"accept\"}}");
+	r = frame_get(a->asker);
+	assert_int_equal(r.f.type, STDIO_RESPONSE);
+	assert_non_null(strstr(r.body, "accept"));
+	free(r.body);
+}
+
+/* The call that carries it ends: it goes to the other one. */
+static void
+test_question_moves(void **state)
+{
+	struct asking a;
+
+	ask_other(&a, "never", "{}", 0);
+	frame_put(a.other, STDIO_CANCEL, a.asked, PLAIN, NULL, 0);
+	free(message_get(a.asker, a.asks, "elicitation/create").body);
+	answer_question(&a);
+	close(a.other);
+	close(a.asker);
+	ask_other(&a, "never", "{}", 0);
+	close(a.other);
+	free(message_get(a.asker, a.asks, "elicitation/create").body);
+	answer_question(&a);
+	close(a.asker);
+}
+
+/* Ended by an answer it is the same, unless the client is still asked then. */
+static void
+test_question_of_answered(void **state)
+{
+	int fd = client_connect();
+	struct asking a;
+
+	ask_other(&a, "hold", "{\"n\": 2}", 0);
+	free(call(fd, PLAIN, "hold", "{\"n\": 2}").body);
+	free(answer_get(a.other, a.asked).body);
+	free(message_get(a.asker, a.asks, "elicitation/create").body);
+	answer_question(&a);
+	close(a.asker);
+	close(a.other);
+	ask_other(&a, "hold", "{\"n\": 2}", STDIO_FLAG_HOLDS);
+	free(call(fd, PLAIN, "hold", "{\"n\": 2}").body);
+	free(answer_get(a.other, a.asked).body);
+	answer_question(&a);
+	close(a.asker);
+	close(a.other);
+	close(fd);
+}
+
+/* Nobody is left who may have asked it: the server learns that. */
+static void
+test_question_of_nobody(void **state)
+{
+	int late = client_connect(), fd = client_connect();
+	struct asking a;
+
+	ask_other(&a, "never", "{}", 0);
+	call_put(late, PLAIN, "never", "{}");
+	who(fd, PLAIN, ANN, NULL, NULL);
+	frame_put(a.asker, STDIO_CANCEL, a.asks, PLAIN, NULL, 0);
+	close(a.other);
+	wait_answer("\"error\"");
+	close(a.asker);
+	close(late);
+	close(fd);
+}
+
+/* One that the server withdrew is asked no more. */
+static void
+test_question_withdrawn(void **state)
+{
+	struct asking a;
+	struct reply r;
+
+	ask_other(&a, "never", "{}", 0);
+	notify(a.other, "{\"jsonrpc\":\"2.0\",\"method\":"
+	    "\"notifications/withdraw\"}");
+	r = frame_get(a.asker);
+	assert_int_equal(r.f.type, STDIO_RESPONSE);
+	free(r.body);
+	a.asks = call_put(a.asker, PLAIN, "never", "{}");
+	close(a.other);
+	wait_answer("null");
+	close(a.asker);
 }
 
 /* Nothing was declared to the shared process: it may ask nothing. */
@@ -295,6 +431,10 @@ main(void)
 		cmocka_unit_test(test_caps_are_json),
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_asks),
+		cmocka_unit_test(test_question_moves),
+		cmocka_unit_test(test_question_of_answered),
+		cmocka_unit_test(test_question_of_nobody),
+		cmocka_unit_test(test_question_withdrawn),
 		cmocka_unit_test(test_shared_may_not_ask),
 		cmocka_unit_test(test_early),
 		cmocka_unit_test(test_log_level),
