@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libproc.a
 	%D%/admin.h %D%/admin.c %D%/ask.h %D%/ask.c \
 	%D%/secret.h %D%/secret.c %D%/loader.c %D%/probe.h %D%/probe.c \
 	%D%/links.h %D%/links.c \
-	%D%/listener.h %D%/listener.c \
+	%D%/listener.h %D%/listener_int.h %D%/listener.c \
+	%D%/ears.c %D%/hearing.c %D%/client_link.c \
 	%D%/poller.c %D%/master.h %D%/master.c %D%/master_spawn.c \
 	%D%/master_load.c %D%/control.c %D%/notify.c
