@@ -188,8 +188,9 @@ heard_take_answer(struct mcp_call *c, struct err *e)
 	upstream_target_copy(&t, c->mcp->mem, c->policy, server,
 	    c->mcp->conf.default_timeout_ms);
 	mcp_unpin(c);			/* what follows may wait */
-	if (shm_sess_client_get(c->mcp->shm, server_id, c->session.id,
-	    clock_mono_ms(), &info, &place) != SESS_THERE ||
+	if ((shm_sess_client_get(c->mcp->shm, server_id, c->session.id,
+	    clock_mono_ms(), &info, &place) != SESS_THERE &&
+	    !upstream_link_of(c->mcp->pool, &t, c->session.id, &info)) ||
 	    json_object(c->http->body, names, v, 2) != JSON_OK)
 		return not_ours(e);
 	i = v[0].type != JSON_NONE ? 0 : 1;

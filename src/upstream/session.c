@@ -343,8 +343,9 @@ open_own_link(struct opening *o, uint64_t stale, bool force,
 		return -1;
 	/* nobody hears what it says in between, but calls work */
 	o->entry->is_direct = true;
-	o->entry->via = VIA_SSE;
 	o->watch->is_blameless = false;
+	if ((o->entry = pool_entry(o->pool, o->target, o->client, e)) == NULL)
+		return -1;
 	return open_private(o, stale, force, out, result, e);
 }
 
@@ -443,6 +444,25 @@ upstream_open(struct upstream_pool *pool, const struct upstream_target *t,
 	    .deadline_ms = deadline_ms };
 
 	return open_session(pool, t, stale, force, &watch, out, result, e);
+}
+
+bool
+upstream_link_of(struct upstream_pool *pool, const struct upstream_target *t,
+    uint64_t client_session, struct sess_info *out)
+{
+	struct upstream_entry *x;
+	struct err e;
+
+	if ((x = pool_entry(pool, t, 0, &e)) == NULL)
+		return false;
+	memset(out, 0, sizeof(*out));
+	if (!entry_is_link(x) && has_shm(pool) && t->health < SHM_SERVERS_MAX &&
+	    shm_sess_get(pool->shm, t->health, t->server_id, out))
+		set_detected(x, out->flags & SESS_SSE);
+	memset(out, 0, sizeof(*out));
+	out->era = ERA_LEGACY;
+	out->client_session = client_session;
+	return entry_is_link(x);
 }
 
 int

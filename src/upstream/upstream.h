@@ -175,6 +175,11 @@ int	upstream_open(struct upstream_pool *, const struct upstream_target *,
 	    uint64_t stale, bool force, int64_t deadline_ms,
 	    struct sess_info *out, struct buf *result, struct err *);
 
+/* Where a connection is the session, so that none is in shared memory: what
+ * upstream_post() needs for that of a client. False: it is another server. */
+bool	upstream_link_of(struct upstream_pool *, const struct upstream_target *,
+	    uint64_t client_session, struct sess_info *);
+
 /*
  * What most callers want: open if needed, exchange; if the session proved gone
  * and the call was not executed, open again and repeat once. The caller's

@@ -193,6 +193,26 @@ def post(c, message):
     return head_of(c, "POST", c.headers(), body=json.dumps(message).encode())
 
 
+def test_asked_between_calls(_env, it):
+    """On the client's GET stream; the answer goes to the session that asked."""
+    one, two = it.open(), it.open()
+    s1, s2 = get(one), get(two)
+    own = session_of(one), session_of(two)
+    check(own[0] != own[1], own)
+    it.linked.say(own[0], "roots/list", {}, id="between")
+    question = s1.next()
+    same(question["method"], "roots/list", "question")
+    body = json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": {
+        "roots": [{"uri": "file:///b"}]}}).encode()
+    r = again(one).send(body, one.headers())
+    same(r.status, 202, f"answer: {r}")
+    session, answer = it.linked.answers.get(timeout=10)
+    same((session, answer["id"], answer["result"]),
+         (own[0], "between", {"roots": [{"uri": "file:///b"}]}),
+         "what the server got")
+    same(s2.quiet(), [], "for the other client")
+
+
 def test_updates_between_calls(_env, it):
     one, two = it.open(), it.open()
     s1, s2 = get(one), get(two)
