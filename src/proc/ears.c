@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fiber.h"
 #include "base/log.h"
+#include "conf/model.h"
 #include "mcp/state.h"
 #include "upstream/hear.h"
 
@@ -225,7 +226,8 @@ ears_run(struct shm *shm, const char *stdio_socket,
 			log_debug("listening: %s", e.text);
 		return FAILED;
 	}
-	all.has_links = (h->session.flags & SESS_SSE) != 0;
+	all.has_links = (h->session.flags & SESS_SSE) != 0 ||
+	    t->transport == TRANSPORT_WEBSOCKET;
 	links_init(&all.links, &client_link_ops, &all);
 	if (h->session.era == ERA_MODERN || all.has_links)
 		h->stop = &again;

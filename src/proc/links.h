@@ -1,6 +1,7 @@
 /*
  * links -- the workers' side of the links that a listener has: where a
- * connection is the session (HTTP+SSE), all calls of one client go over one.
+ * connection is the session (HTTP+SSE, WebSocket), all calls of one client go
+ * over one.
  *
  * Speaks stdio_proto.h, as stdiod does, a fiber for each worker's connection.
  * Knows nothing of the links themselves: what they are and how they are

@@ -61,7 +61,7 @@ struct ears {
 	struct hearing	 shared;
 	bool		 shared_ended;
 	int		 status;	/* of the shared one, then */
-	bool		 has_links;	/* HTTP+SSE */
+	bool		 has_links;	/* the connection is the session */
 	bool		 is_wanted;	/* an ear is EAR_IS_WANTED */
 	size_t		 result_max, streamed_max;
 	struct spill_quota spool;	/* of large answers on links */

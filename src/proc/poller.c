@@ -601,8 +601,8 @@ start_due(struct poller *p)
 
 /* ---- listeners ------------------------------------------------------------------- */
 
-/* Calls go through the listener of one that speaks HTTP+SSE, so a health that
- * fails once does not end it. */
+/* Calls go through the listener of one whose connection is the session, so a
+ * health that fails once does not end it. */
 static bool
 has_links(struct poller *p, const struct known *k)
 {
@@ -611,6 +611,7 @@ has_links(struct poller *p, const struct known *k)
 	if (k->listener.pid == 0)
 		return false;
 	return k->target.transport == TRANSPORT_SSE ||
+	    k->target.transport == TRANSPORT_WEBSOCKET ||
 	    (shm_sess_get(p->shm, k->target.health, k->id, &s) &&
 	    (s.flags & SESS_SSE) != 0);
 }
@@ -632,8 +633,7 @@ tend_listeners(struct poller *p)
 		struct known *k = p->k[i];
 		struct shm_health *h = health_of(p, k);
 
-		if (k->target.transport != TRANSPORT_HTTP &&
-		    k->target.transport != TRANSPORT_SSE)
+		if (k->target.transport == TRANSPORT_STDIO)
 			continue;
 		w.has_links = has_links(p, k);
 		w.wanted = k->enabled && k->listed && h != NULL &&

@@ -2,7 +2,7 @@
  * stdio_proto -- frames between workers (or the poller) and stdiod, over a
  * UNIX stream socket in the run directory. Both ends are omni2 processes of
  * one build, so the header is the struct itself. Who has the links of an
- * HTTP+SSE server speaks as stdiod does (proc/links.h).
+ * HTTP+SSE or WebSocket server speaks as stdiod does (proc/links.h).
  *
  * A client connection has at most one OPEN or CALL under way. A server has one
  * process for all, started with the first call, and one for each client

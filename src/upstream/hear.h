@@ -16,7 +16,7 @@ int	upstream_hear_listen(const char *stdio_socket, int64_t server_id,
 	    struct err *);
 int	upstream_hear_take(int listener, uint64_t *client_session);
 /*
- * Where a connection is the session (HTTP+SSE), the listener has those of
+ * Where a connection is the session (HTTP+SSE, WebSocket), the listener has those of
  * single clients, so that all calls of one are of one session and somebody
  * hears it in between. Workers speak stdio_proto.h to this socket.
  */

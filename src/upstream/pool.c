@@ -271,8 +271,7 @@ pool_entry(struct upstream_pool *pool, const struct upstream_target *t,
 		drop_links(pool, oldest_link(pool));
 	if ((own = entry_get(pool, t, client_session, e)) == NULL)
 		return NULL;
-	own->via = x->via == VIA_SSE && !pool->is_owner &&
-	    pool->stdio_socket != NULL && client_session > UPSTREAM_PLAIN &&
+	own->via = !pool->is_owner && pool->stdio_socket != NULL && client_session > UPSTREAM_PLAIN &&
 	    !own->is_direct ? VIA_OWNER : x->via;
 	own->via_detected = x->via_detected;
 	return own;
@@ -311,7 +310,7 @@ pool_check_transport(const struct upstream_entry *x, struct err *e)
 {
 	struct span scheme = x->url.scheme;
 
-	if (x->via == VIA_STDIO)
+	if (x->via == VIA_STDIO || x->via == VIA_OWNER)
 		return 0;
 	if (x->via == VIA_WEBSOCKET) {
 		if (span_is(scheme, "ws") || span_is(scheme, "wss"))

@@ -30,6 +30,8 @@ struct ws_link {
 	bool		 sending;	/* out is on its way: do not touch */
 	bool		 torn;		/* half a frame was sent */
 	bool		 in_use;	/* by an exchange */
+	unsigned	 posts;		/* under way, on other fibers perhaps */
+	bool		 is_dead;	/* the last of these frees it */
 	bool		 is_owing;	/* the answers to calls given up */
 };
 
@@ -41,6 +43,11 @@ ws_link_free(struct ws_link **pp)
 	*pp = NULL;
 	if (w == NULL)
 		return;
+	if (w->posts > 0) {
+		w->is_dead = true;
+		shutdown(w->link.fd, SHUT_RDWR);
+		return;
+	}
 	link_close(&w->link);
 	ws_parser_free(&w->parser);
 	buf_free(&w->early);
@@ -184,6 +191,18 @@ flush(struct ws_link *w, struct upstream_call *call, struct err *e)
 	return rv;
 }
 
+/* Not between the bytes of another frame. */
+static int
+add_and_flush(struct ws_link *w, enum ws_opcode type, struct span payload,
+    struct upstream_call *call, struct err *e)
+{
+	if (w->sending)
+		return add_frame(&w->later, type, payload, e);
+	if (add_frame(&w->out, type, payload, e) < 0)
+		return -1;
+	return flush(w, call, e);
+}
+
 /* The server said good-bye, or said something that it must not. */
 static int
 leave(struct ws_link *w, uint16_t code)
@@ -191,6 +210,8 @@ leave(struct ws_link *w, uint16_t code)
 	uint8_t mask[4];
 	size_t sent;
 
+	if (w->sending)
+		return -1;		/* in the middle of a frame */
 	random_bytes(mask, sizeof(mask));
 	buf_reset(&w->out, UPSTREAM_OUT_KEEP);
 	ws_write_close(&w->out, code, mask);
@@ -211,9 +232,7 @@ take_event(struct ws_link *w, struct sink *s, const struct ws_event *ev,
 		rv = sink_flow_event_end(s, ev->data, e);
 		return rv != 0 ? rv : sink_message(s, ev->data, e);
 	case WS_PING:
-		if (add_frame(&w->out, WS_PONG, ev->data, e) < 0)
-			return -1;
-		return flush(w, s->call, e);
+		return add_and_flush(w, WS_PONG, ev->data, s->call, e);
 	case WS_PONG:
 		return 0;
 	case WS_CLOSE:
@@ -374,7 +393,8 @@ ws_exchange(struct upstream_pool *pool, struct upstream_entry *x,
 	return rv;
 }
 
-/* Inside of an exchange, too: not between the bytes of another frame. */
+/* Inside of an exchange, too, and on another fiber beside it, which may end
+ * it. What cannot be sent as a whole ends the exchange. */
 int
 ws_post(struct upstream_entry *x, struct span message, int64_t deadline_ms,
     struct err *e)
@@ -382,16 +402,18 @@ ws_post(struct upstream_entry *x, struct span message, int64_t deadline_ms,
 	struct upstream_call watch = { .client_fd = -1,
 	    .deadline_ms = deadline_ms };
 	struct ws_link *w = x->ws;
+	int rv;
 
 	if (w == NULL)
 		return err_set(e, ERR_UPSTREAM, "not connected");
-	if (w->sending)
-		return add_frame(&w->later, WS_TEXT, message, e);
-	if (add_frame(&w->out, WS_TEXT, message, e) < 0)
-		return -1;
-	if (flush(w, &watch, e) == 0)
-		return 0;
-	if (!w->in_use)
+	w->posts++;
+	rv = add_and_flush(w, WS_TEXT, message, &watch, e);
+	w->posts--;
+	if (w->is_dead)
+		ws_link_free(&w);
+	else if (w->torn && w->in_use)
+		shutdown(w->link.fd, SHUT_RDWR);
+	else if (rv < 0 && !w->in_use)
 		link_is_gone(x);
-	return -1;
+	return rv;
 }

@@ -19,6 +19,7 @@ STREAMED = 128 << 20    # limits.streamed
 SPOOL = 160 << 20       # limits.spool
 ROOTS = {"roots": {}}
 KINDS = ("pipe", "sse", "ws")
+OWNED = ("pipe", {}), ("sse", ROOTS), ("ws", ROOTS)     # not by a worker
 
 
 def servers(env):
@@ -180,7 +181,7 @@ def test_websocket(_env, it):
 
 def test_a_slow_reader_holds_up_nobody(_env, it):
     """Nor do others that come for a large result meanwhile."""
-    for kind in ("pipe", "sse"):
+    for kind in KINDS:
         client = it.client(ROOTS)
         c = start(client, f"{kind}__big", size=SIZE // 2, order="result first")
         wait_for(lambda: sum(n for _, n in spooled(it.g)) >= SIZE // 2, 20,
@@ -195,7 +196,7 @@ def test_a_slow_reader_holds_up_nobody(_env, it):
 
 
 def test_larger_than_the_limit(_env, it):
-    for kind, capabilities in (("pipe", {}), ("sse", ROOTS)):
+    for kind, capabilities in OWNED:
         client = it.client(capabilities)
         client.call(f"{kind}__pid")
         before = client.call(f"{kind}__pid").text
@@ -210,7 +211,7 @@ def test_larger_than_the_limit(_env, it):
 def test_endless(_env, it):
     """A message that does not end costs its call an error, and others of the
     same connection; the next one works."""
-    for kind, capabilities in (("pipe", {}), ("sse", ROOTS)):
+    for kind, capabilities in OWNED:
         for order in ("id first", "result first"):
             client = it.client(capabilities)
             text = error_of(client, f"{kind}__endless", order=order)
@@ -250,7 +251,7 @@ def test_a_server_that_dies(_env, it):
 
 
 def test_a_client_that_leaves(_env, it):
-    for kind in ("pipe", "sse"):
+    for kind in KINDS:
         client = it.client(ROOTS)
         c = start(client, f"{kind}__big", size=SIZE // 2)
         r = c.getresponse()
@@ -273,7 +274,7 @@ def test_cancelled_half_way(_env, it):
                           order=order)
                 number = client.id
                 r = c.getresponse()     # the server has it
-                if kind == "pipe" or (kind == "sse" and capabilities):
+                if (kind, capabilities) in OWNED or kind == "pipe":
                     wait_for(lambda: spooled(it.g), 10, "half the answer")
                 again(client).notify("notifications/cancelled",
                                      {"requestId": number})
@@ -315,7 +316,7 @@ def test_answer_after_one_given_up(_env, it):
 def test_quota(_env, it):
     """limits.spool: one that waits for its client leaves room for no other as
     large; small ones go on."""
-    for kind, capabilities in (("pipe", {}), ("sse", ROOTS)):
+    for kind, capabilities in OWNED:
         client = it.client(capabilities)
         c = start(client, f"{kind}__big", size=SIZE)
         wait_for(lambda: sum(n for _, n in spooled(it.g)) >= SIZE, 20,

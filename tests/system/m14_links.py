@@ -1,17 +1,23 @@
-"""HTTP+SSE (2024-11-05), where the connection is the session: all that one
-client calls goes over one link, whichever worker serves it, and what the server
-says there in between reaches that client."""
+"""HTTP+SSE (2024-11-05) and WebSocket, where the connection is the session: all
+that one client calls goes over one link, whichever worker serves it, and what
+the server says there in between reaches that client."""
+import base64
+import functools
+import hashlib
 import itertools
 import json
 import os
 import queue
 import signal
+import socketserver
+import struct
 import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from harness import check, in_parallel, processes, same, wait_for
 from s01_streams import Stream, get, head_of
+from servers import everything_websocket
 
 LIMIT_S = 90
 URI = "doc://a"
@@ -127,26 +133,117 @@ def text(s):
     return {"content": [{"type": "text", "text": s}]}
 
 
-class Setting:
-    def __init__(self, env):
-        self.linked = Linked()
-        self.g = env.gateway({
-            "mcps": [{"name": "linked", "protocol": "sse",
-                      "url": self.linked.url}],
-            "users": [{"email": "ann@example.com", "role": "power_user",
-                       "allowed_mcps": "*",
-                       "rate_limit": {"requests_per_hour": 0}}]})
-        self.g.key("ann@example.com")
-        wait_for(lambda: "whoami" in self.open({}).names(), 20, "discovery")
+class Frames(socketserver.StreamRequestHandler):
+    """As much of RFC 6455 as it takes."""
+
+    def handle(self):
+        key = ""
+        while line := self.rfile.readline().strip():
+            if line.lower().startswith(b"sec-websocket-key:"):
+                key = line.split(b":", 1)[1].strip()
+        accept = base64.b64encode(hashlib.sha1(
+            key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        self.wfile.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Protocol: mcp\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        own = self.server.own
+        session = str(next(own.numbers))
+        own.watched[session] = set()
+        own.streams[session] = out = queue.Queue()
+        threading.Thread(target=self.write, args=(out,), daemon=True).start()
+        try:
+            while m := self.read():
+                threading.Thread(target=own.message, args=(session, m),
+                                 daemon=True).start()
+        except OSError:
+            pass
+        own.streams.pop(session).put(None)
+
+    def read(self):
+        """The next message; None at the end."""
+        head = self.rfile.read(2)
+        if len(head) < 2 or head[0] & 15 == 8:
+            return None
+        n = head[1] & 127
+        if n > 125:
+            n = int.from_bytes(self.rfile.read(2 if n == 126 else 8), "big")
+        mask = self.rfile.read(4)
+        data = self.rfile.read(n)
+        return json.loads(bytes(b ^ mask[i & 3] for i, b in enumerate(data)))
+
+    def write(self, out):
+        try:
+            while (m := out.get()) is not None:
+                data = json.dumps(m).encode()
+                self.wfile.write((struct.pack("!BB", 0x81, len(data))
+                                  if len(data) < 126 else struct.pack(
+                                      "!BBH", 0x81, 126, len(data))) + data)
+            self.connection.shutdown(2)
+        except OSError:
+            pass
+
+
+class LinkedByFrames(Linked):
+    """The same over WebSocket."""
+
+    def __init__(self):
+        super().__init__()
+        self.server.shutdown()
+        self.server.server_close()
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Frames)
+        self.server.daemon_threads = True
+        self.server.own = self
+        self.url = f"ws://127.0.0.1:{self.server.server_address[1]}/mcp"
+        threading.Thread(target=self.server.serve_forever, args=(0.05,),
+                         daemon=True).start()
+
+
+class Side:
+    def __init__(self, name, linked):
+        self.name, self.linked, self.g = name, linked, None
 
     def open(self, capabilities=None):
         return self.g.client(
-            "ann@example.com", "/servers/linked/mcp", capabilities=ROOTS
+            "ann@example.com", f"/servers/{self.name}/mcp", capabilities=ROOTS
             if capabilities is None else capabilities).initialize()
+
+
+class Setting:
+    def __init__(self, env):
+        self.sides = [Side("sse", Linked()),
+                      Side("websocket", LinkedByFrames())]
+        for s in self.sides:
+            s.g = env.gateway({
+                "mcps": [{"name": s.name, "protocol": s.name,
+                          "url": s.linked.url}],
+                "users": [{"email": "ann@example.com", "role": "power_user",
+                           "allowed_mcps": "*",
+                           "rate_limit": {"requests_per_hour": 0}}]})
+            s.g.key("ann@example.com")
+            wait_for(lambda s=s: "whoami" in s.open({}).names(), 20,
+                     "discovery")
+        self.real = env.gateway({
+            "mcps": [everything_websocket(env, "real")],
+            "users": [{"email": "ann@example.com", "role": "power_user",
+                       "allowed_mcps": "*"}]})
 
 
 def setup(env):
     return Setting(env)
+
+
+def over_both(test):
+    @functools.wraps(test)
+    def run(env, it):
+        failed = []
+        for side in it.sides:
+            try:
+                test(env, side)
+            except AssertionError as e:
+                failed.append(f"{side.name}: {e}")
+        check(not failed, "\n".join(failed))
+    return run
 
 
 def said(reply):
@@ -164,6 +261,7 @@ def again(c):
     return other
 
 
+@over_both
 def test_one_link_a_client(_env, it):
     one, two = it.open(), it.open()
     first, second = session_of(one), session_of(two)
@@ -174,6 +272,7 @@ def test_one_link_a_client(_env, it):
     same(in_parallel(calls), [f"{first} {n}" for n in range(24)], "answers")
 
 
+@over_both
 def test_asked_over_the_link(_env, it):
     """On the stream of the call; the answer goes to the session that asked."""
     c = it.open()
@@ -193,6 +292,7 @@ def post(c, message):
     return head_of(c, "POST", c.headers(), body=json.dumps(message).encode())
 
 
+@over_both
 def test_asked_between_calls(_env, it):
     """On the client's GET stream; the answer goes to the session that asked."""
     one, two = it.open(), it.open()
@@ -213,6 +313,7 @@ def test_asked_between_calls(_env, it):
     same(s2.quiet(), [], "for the other client")
 
 
+@over_both
 def test_updates_between_calls(_env, it):
     one, two = it.open(), it.open()
     s1, s2 = get(one), get(two)
@@ -228,6 +329,7 @@ def test_updates_between_calls(_env, it):
     same(s2.quiet(), [], "for the other client")
 
 
+@over_both
 def test_without_capabilities(_env, it):
     """No link of its own: the listener watches for all of these."""
     c = it.open({})
@@ -242,6 +344,7 @@ def test_without_capabilities(_env, it):
     same(s.next()["method"], "notifications/resources/updated", "update")
 
 
+@over_both
 def test_cancelled(_env, it):
     c = it.open()
     own = session_of(c)
@@ -259,6 +362,7 @@ def test_cancelled(_env, it):
     same(session_of(c), own, "the link lives on")
 
 
+@over_both
 def test_broken_link(_env, it):
     """A call under way fails at once; the next one gets a new link, on which
     is watched what was."""
@@ -266,13 +370,14 @@ def test_broken_link(_env, it):
     first = session_of(c)
     c.request("resources/subscribe", {"uri": URI})
     error = c.call("cut").message["error"]
-    check("event stream" in error["message"] or "link" in error["message"],
-          error)
+    check(any(t in error["message"] for t in (
+        "event stream", "link", "closed")), error)
     second = session_of(c)
     check(second != first, "a new session")
     same(it.linked.watched[second], {URI}, "watched again")
 
 
+@over_both
 def test_killed_listener(_env, it):
     """Whoever owned the links: the call that comes next works."""
     c = it.open()
@@ -286,3 +391,28 @@ def test_killed_listener(_env, it):
     second = session_of(c)
     check(second != first, "a new session")
     same(session_of(again(c)), session_of(again(c)), "one for all")
+
+
+def test_a_real_server(_env, it):
+    """server-everything over WebSocket tells the client that has subscribed, and
+    no other, while that calls nothing."""
+    def client():
+        return it.real.client("ann@example.com", "/servers/real/mcp",
+                              capabilities=ROOTS).initialize()
+
+    wait_for(lambda: "echo" in client().names(), 30, "discovery")
+    one, two = client(), client()
+    uri = one.names("resources/list", "resources", "uri")[0]
+    with get(one) as s1, get(two) as s2:
+        for c in (one, two):
+            check(c.call("echo", {"message": "x"}).is_ok, "echo")
+        same(one.request("resources/subscribe", {"uri": uri}).result, {}, uri)
+        check(again(one).call("toggle-subscriber-updates").is_ok, "toggle")
+        for _ in range(2):
+            m = s1.next(20)
+            while m["method"] != "notifications/resources/updated":
+                m = s1.next(20)     # it asks for the roots, too
+            same(m["params"], {"uri": uri}, "update")
+        heard = [m["method"] for m in s2.quiet()]
+        check("notifications/resources/updated" not in heard, heard)
+        check(one.call("toggle-subscriber-updates").is_ok, "toggle")
