@@ -285,7 +285,9 @@ learn_legacy(struct opening *o, struct err *e)
 
 	plain.client_caps = 0;
 	plain.client_caps_json = NULL;
-	brief.deadline_ms = now_ms + (half_ms < LEARN_MS ? half_ms : LEARN_MS);
+	/* a process has to be started first */
+	brief.deadline_ms = now_ms + (half_ms < LEARN_MS ||
+	    o->entry->via == VIA_STDIO ? half_ms : LEARN_MS);
 	for (look_legacy(&q); q.legacy == LEGACY_UNKNOWN && rv >= 0;
 	    look_legacy(&q)) {
 		if ((rv = client_look(&q, stale, &s, &place, e)) == 1)
