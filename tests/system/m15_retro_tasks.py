@@ -4,10 +4,11 @@ that."""
 import json
 import os
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from fake import Fake, http, response
-from harness import META, MODERN, check, free_port, same, wait_for
+from harness import META, MODERN, Skip, check, free_port, same, wait_for
 from m08_tasks import (EXTENSION, NOT_FOUND, Setting as Tasks, Tasked, create,
                        head_of)
 from s01_streams import Stream
@@ -57,8 +58,9 @@ class Setting(Tasks):
         self.port, self.instant = free_port(), Instant()
         server = os.path.join(env.fakes, "tasks_server.py")
         env.helper(["/usr/bin/python3", server, str(self.port)], self.port)
+        self.real = self.real_servers(env)
         self.g = env.gateway({
-            "mcps": [http_server("jobs", f"http://127.0.0.1:{self.port}/mcp"),
+            "mcps": [*self.real, http_server("jobs", f"http://127.0.0.1:{self.port}/mcp"),
                      stdio_server("local", "/usr/bin/python3", server,
                                   "--stdio"),
                      http_server("instant", self.instant.url)],
@@ -67,8 +69,21 @@ class Setting(Tasks):
                  "allowed_mcps": "*", "rate_limit": {"requests_per_hour": 0}}
                 for who in ("ann", "bob", "cid")]})
         c = self.client("ann")
-        wait_for(lambda: {"jobs__job", "local__job", "instant__fine"} <=
-                 set(c.names()), 40, "servers")
+        want = {"jobs__job", "local__job", "instant__fine",
+                *(f"{s['name']}__research" for s in self.real)}
+        wait_for(lambda: want <= set(c.names()), 80, "servers")
+
+    @staticmethod
+    def real_servers(env):
+        """FastMCP's own extension; it speaks both eras."""
+        if subprocess.run([env.python, "-c", "import fastmcp_tasks"],
+                          stderr=subprocess.DEVNULL, check=False).returncode:
+            return []
+        server = os.path.join(env.fakes, "fastmcp_tasks_server.py")
+        port = free_port()
+        env.helper([env.python, server, str(port)], port)
+        return [http_server("fh", f"http://127.0.0.1:{port}/mcp"),
+                stdio_server("fs", env.python, server, "stdio")]
 
 
 def setup(env):
@@ -273,3 +288,35 @@ def test_official_sdk(_env, it):
         out = it.sdk(path, prefix + "plain", {})
         same((out["events"][0]["type"], out["events"][-1]["result"]["content"
               ][0]["text"]), ("taskCreated", "plain"), "answered at once")
+
+
+def test_fastmcp(_env, it):
+    """A server that others wrote, with the official SDK and by hand."""
+    if not it.real:
+        raise Skip("fastmcp-tasks is not installed")
+    for server in ("fh", "fs"):
+        out = it.sdk(f"/servers/{server}/mcp", "research",
+                     {"topic": "rivers", "ask": True})
+        kinds = [e["type"] for e in out["events"]]
+        same((kinds[0], kinds[-1]), ("taskCreated", "result"), out["events"])
+        r = out["events"][-1]["result"]
+        task = out["events"][0]["task"]["taskId"]
+        same((r["content"][0]["text"], r["_meta"][META + "related-task"]),
+             ("rivers: historical", {"taskId": task}), server)
+        same([q["message"] for q in out["questions"]], ["which one?"], server)
+        check(task in out["listed"], out["listed"])
+        same(out["got"]["status"], "completed", "status")
+        c = it.client("ann", capabilities=ASKS)
+        on = Tasked(c)
+        failing = create(c, f"{server}__research", topic="x", fail=True
+                         )["taskId"]
+        same(on("tasks/result", failing).result["isError"], True, "isError")
+        same(on("tasks/get", failing).result["status"], "failed", "status")
+        long = create(c, f"{server}__research", topic="x", seconds=60
+                      )["taskId"]
+        is_task(on("tasks/cancel", long).result, long, "cancelled")
+        plain = create(c, f"{server}__plain")["taskId"]
+        same(on("tasks/result", plain).result["content"][0]["text"], "plain",
+             "answered at once")
+        same(c.call(f"{server}__research", {"topic": "y"}).text, "y: any",
+             "no task")
