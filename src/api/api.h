@@ -78,6 +78,8 @@ void	api_openapi(struct buf *);
  * conf. audit_fd: write end of the audit pipe. */
 void	api_http_init(struct api *, struct shm *, int audit_fd);
 void	api_http_free(struct api *);
+/* May who sends this administrate? Decided by its head alone; no record. */
+bool	api_admits(struct api *, const struct http_head *);
 /* Answers completely. 0, or -1 when the connection must be closed. */
 int	api_serve(struct api *, const struct http_head *, struct span body,
 	    const char *client, struct http_reply *);

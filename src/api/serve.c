@@ -136,6 +136,24 @@ identify(struct request *q, const struct pol_head *p, uint64_t generation,
 	return 0;
 }
 
+bool
+api_admits(struct api *a, const struct http_head *head)
+{
+	struct request q = { .api = a, .head = head, .wall_us = clock_wall_us() };
+	const struct pol_head *p;
+	bool is_admin = false;
+	uint64_t generation;
+	struct err e;
+
+	if (!a->conf->api || mcp_check_names(a->conf, head, &e) < 0 ||
+	    (p = shm_pin(a->http->shm, SNAP_POLICY, &generation)) == NULL)
+		return false;
+	is_admin = identify(&q, p, generation, &is_admin, &e) == 0 &&
+	    is_admin && strcmp(q.org, API_ORG) == 0;
+	shm_unpin(a->http->shm, SNAP_POLICY);
+	return is_admin;
+}
+
 static int
 authenticate(struct request *q, struct err *e)
 {

@@ -71,15 +71,17 @@ answer_error(struct place *w, const struct err *e)
  * the answer. So: end our side, then read what comes for a moment.
  */
 static void
-linger(int fd)
+linger(const struct place *w)
 {
-	int64_t until = clock_mono_ms() + 1000;
+	/* the processes of the API are few */
+	int ms = w->lane == LANE_API ? 50 : 1000, fd = w->conn.fd;
+	int64_t until = clock_mono_ms() + ms;
 	char junk[4096];
 	ssize_t n;
 
 	shutdown(fd, SHUT_WR);
 	while (clock_mono_ms() < until) {
-		n = fiber_recv(fd, junk, sizeof(junk), 100);
+		n = fiber_recv(fd, junk, sizeof(junk), ms < 100 ? ms : 100);
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return;
 	}
@@ -314,8 +316,30 @@ pass_on(struct place *w)
 	    "own");
 	e.retry_after_s = 1;
 	answer_error(w, &e);
-	linger(w->conn.fd);
+	linger(w);
 	return false;
+}
+
+/*
+ * The head of a request of the API is there. A body is waited for only if its
+ * sender may administrate: nobody else holds up one of the few processes. As
+ * conn_read_request(); 3: it is to be refused without its body.
+ */
+static int
+read_admitted(struct place *w, const struct conf *conf, struct span *body,
+    struct err *e)
+{
+	const struct http_head *h = &w->request.head;
+	int rc;
+
+	w->api->conf = conf;
+	if ((h->chunked || h->content_length > 0) &&
+	    !api_admits(w->api, h))
+		return 3;
+	w->conn.elsewhere = NULL;
+	rc = conn_read_request(&w->conn, conf, &w->request, body, e);
+	w->conn.elsewhere = LANE_API_PATH;
+	return rc;
 }
 
 /* true: the connection may serve another request. */
@@ -330,22 +354,27 @@ one_request(struct place *w)
 	slot_state(w->shm, SLOT_READING);
 	http_reply_start(&w->reply, w->conn.fd, conf->write_timeout_ms);
 	rc = conn_read_request(&w->conn, conf, &w->request, &body, &e);
+	if (rc == 2 && w->api == NULL)
+		return pass_on(w);
+	if (rc == 2)
+		rc = read_admitted(w, conf, &body, &e);
 	if (rc == 0)
 		return false;
-	if (rc == 2)
-		return pass_on(w);
 	if (rc < 0) {
 		shm_count_in(shm_self(w->shm), C_HTTP_MALFORMED, 1);
 		answer_error(w, &e);
-		linger(w->conn.fd);
+		linger(w);
 		return false;
 	}
 	w->reply.is_http10 = w->request.head.minor == 0;
-	w->reply.keep_alive = w->request.head.keep_alive && !draining(w);
+	w->reply.keep_alive = w->request.head.keep_alive && rc != 3 &&
+	    !draining(w);
 	slot_state(w->shm, SLOT_WRITING);
 	if (route(w, conf, body) < 0)
 		w->reply.keep_alive = false;
 	count_reply(w, body);
+	if (rc == 3)
+		linger(w);
 	return w->reply.keep_alive && !w->reply.broken;
 }
 
@@ -394,7 +423,8 @@ serve_connection(struct place *w)
 			w->passes_on = true;
 		if (!w->passes_on && (conn_rest(&w->conn).n > 0 || hold(w)))
 			continue;
-		tell_keeper(w, w->reply.broken || draining(w) ? LANE_CLOSED :
+		tell_keeper(w, w->reply.broken || draining(w) ||
+		    conn_rest(&w->conn).n > LANE_BYTES_MAX ? LANE_CLOSED :
 		    LANE_PARK);
 		return;
 	}
@@ -425,7 +455,7 @@ serve(struct place *w, const char *message, size_t n, int fd)
 	conn_start(&w->conn, fd, l.id, l.peer, message + sizeof(l),
 	    n - sizeof(l));
 	w->released = w->passes_on = false;
-	w->conn.elsewhere = w->lane == LANE_API ? NULL : LANE_API_PATH;
+	w->conn.elsewhere = LANE_API_PATH;
 	serve_connection(w);
 	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
 	if (!w->released)

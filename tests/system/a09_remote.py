@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 
@@ -313,6 +314,31 @@ def test_who_may(_env, it):
          "X-API-Key")
     token = g.ctl("token", ROOT).strip()
     same(it.http("GET", "/api/v1/status", key=token)[0], 200, "a token")
+
+
+def test_bodies_of_strangers_are_not_waited_for(_env, it):
+    """Who may not administrate cannot hold up the few processes there are."""
+    head = ("POST /api/v1/users HTTP/1.1\r\nHost: localhost\r\n"
+            "Content-Type: application/json\r\n{}: {}\r\n"
+            "Authorization: Bearer {}\r\n\r\n")
+    held = []
+    for size in (("Content-Length", 1000), ("Transfer-Encoding", "chunked")):
+        for key, want in (("omni2_wrong", b"401"),
+                          (it.g.key("ann@example.org"), b"403")):
+            s = socket.create_connection(("127.0.0.1", it.g.port), 5)
+            s.sendall(head.format(*size, key).encode())
+            answer = s.recv(4096)
+            check(answer.startswith(b"HTTP/1.1 " + want) and
+                  b"Connection: close" in answer, answer)
+            held.append(s)
+    s = socket.create_connection(("127.0.0.1", it.g.port), 5)
+    s.sendall(head.format("Content-Length", 34, it.g.key(ROOT)).encode())
+    s.sendall(b'{"email":"late@example.org",')
+    it.code(0, "user", "list")
+    s.sendall(b'"x":2}')
+    check(s.recv(4096).startswith(b"HTTP/1.1 422"), "the body came later")
+    for one in (*held, s):
+        one.close()
 
 
 def test_cross_site(_env, it):
