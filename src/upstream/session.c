@@ -263,6 +263,19 @@ is_different(struct opening *o, const struct sess_info *shared)
 	    (o->entry->via == VIA_STDIO || shared->id[0] != '\0');
 }
 
+/* Who asked before may have learned it, and gone, since we looked. */
+static int
+claimed_to_learn(struct opening *o, uint32_t place, struct err *e)
+{
+	struct sess_info s;
+
+	look_legacy(o);
+	if (o->legacy == LEGACY_UNKNOWN)
+		return client_claimed(o, place, &s, NULL, e);
+	shm_sess_client_drop(o->pool->shm, place);
+	return 0;
+}
+
 /*
  * Does this modern server speak the legacy era, too? Only initialize tells. One
  * asks, the others wait for what comes of it. The session stays, for all that
@@ -293,7 +306,7 @@ learn_legacy(struct opening *o, struct err *e)
 		if ((rv = client_look(&q, stale, &s, &place, e)) == 1)
 			stale = s.opened;
 		else if (rv == 2)
-			rv = client_claimed(&q, place, &s, NULL, e);
+			rv = claimed_to_learn(&q, place, e);
 		else if (rv == 0)
 			rv = client_nap(&q, e);
 	}
