@@ -116,7 +116,8 @@ pass_answer(struct forward *f, struct question *q)
 	if (json_object(q->answer, names, v, 2) != JSON_OK)
 		return;
 	i = v[0].type != JSON_NONE ? 0 : 1;
-	raw = f->is_task && v[i].type == JSON_OBJECT ?
+	raw = f->bridges && v[i].type == JSON_OBJECT ?
+	    bridge_answer(f, v[i].raw) : f->is_task && v[i].type == JSON_OBJECT ?
 	    task_answer(f, v[i].raw) : v[i].raw;
 	text = arena_printf(f->c->mcp->mem, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,"
 	    "\"%s\":%.*s}", SPAN_FMT(q->upstream_id), names[i],
@@ -147,7 +148,7 @@ ask_on_mail(void *arg, struct err *e)
 	struct question *q = NULL;
 	bool heard = false;
 	struct buf body;
-	struct mail m;
+	struct mail m = { .type = 0 };
 	int rc = ask_is_over(f, e);
 	int fd = mailbox_accept(f->c->mcp->mailbox, clock_mono_ms());
 
@@ -159,6 +160,13 @@ ask_on_mail(void *arg, struct err *e)
 		heard = m.type == MAIL_HEARD;
 		if (m.type == MAIL_RESPONSE)
 			q = find_question(f, m.number);
+	}
+	if (rc == 0 && m.type == MAIL_ASKED && f->held &&
+	    m.call == f->c->call_id) {
+		mailbox_send(fd, MAIL_ASK, m.call, 0, bridge_questions(f));
+		close(fd);
+		buf_free(&body);
+		return 0;
 	}
 	/* a listener that is tired of waiting has given it to another */
 	if (mailbox_send(fd, q != NULL || heard ? MAIL_ACK : MAIL_GONE, m.call,
@@ -174,6 +182,9 @@ ask_on_mail(void *arg, struct err *e)
 		if (q->upstream_id.n > 0) {
 			pass_answer(f, q);
 			*q = f->q[--f->n_questions];	/* its place is free */
+			if (f->waits && f->n_questions == 0)
+				f->up.deadline_ms = clock_mono_ms() +
+				    f->target.timeout_ms;
 		}
 	}
 	buf_free(&body);

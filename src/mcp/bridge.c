@@ -6,9 +6,8 @@
  * decides, so a tool becomes a task where its server says that it cannot be
  * called otherwise (execution.taskSupport "required"). tasks/get of a task
  * that has ended takes a second request, tasks/result, because the modern
- * answer holds the result. What a legacy server asks in the middle of a task
- * it asks on tasks/result, which nobody holds open here: it is told that this
- * client can be asked nothing, and input_required is shown as working.
+ * answer holds the result. What a legacy server asks in the middle of a task:
+ * bridge_ask.c; without a question to show, input_required is working.
  */
 #include "mcp/forward_int.h"
 
@@ -125,21 +124,61 @@ put_result(struct forward *f, const char *type, struct span task,
 
 /* ---- answers -------------------------------------------------------------- */
 
+/* Is this the status of the task that the server has told? */
 bool
-bridge_wants_result(struct forward *f)
+bridge_status_is(const struct forward *f, const char *status,
+    struct span *task)
 {
 	static const char *const names[] = { "result" };
 	struct json_value v;
 
+	if (json_object(buf_span(&f->c->mcp->response), names, &v, 1) !=
+	    JSON_OK || !member_is(v, "status", status))
+		return false;
+	*task = v.raw;
+	return true;
+}
+
+bool
+bridge_wants_result(struct forward *f)
+{
+	struct span task;
+
 	if (!f->bridges || f->bridged.n > 0 ||
 	    !span_is(f->c->msg.method, "tasks/get") ||
-	    json_object(buf_span(&f->c->mcp->response), names, &v, 1) !=
-	    JSON_OK || (!member_is(v, "status", "completed") &&
-	    !member_is(v, "status", "failed")))
+	    (!bridge_status_is(f, "completed", &task) &&
+	    !bridge_status_is(f, "failed", &task)))
 		return false;
-	f->bridged = arena_dup(f->c->mcp->mem, v.raw);
+	f->bridged = arena_dup(f->c->mcp->mem, task);
 	f->up.method = SPAN_LIT("tasks/result");
 	return true;
+}
+
+/* The task, and what it asks for. */
+static int
+put_asked(struct forward *f, struct span questions, struct buf *out)
+{
+	if (span_is(questions, "{}"))
+		return put_result(f, "complete", f->bridged, NULL, NULL,
+		    f->bridged, out);
+	return put_result(f, "complete", f->bridged, "input_required",
+	    "inputRequests", questions, out);
+}
+
+int
+bridge_release(struct forward *f, struct err *e)
+{
+	struct span result;
+	struct buf b;
+	int rc;
+
+	buf_init(&b, f->c->mcp->response.max);
+	put_asked(f, bridge_questions(f), &b);
+	result = arena_dup(f->c->mcp->mem, buf_span(&b));
+	rc = b.overflow ? err_set(e, ERR_TOOBIG, "the question is too large") :
+	    held_release(f, result, e);
+	buf_free(&b);
+	return rc;
 }
 
 /*
@@ -167,6 +206,8 @@ bridge_take_answer(struct forward *f, struct json_value result,
 
 	if (!f->bridges)
 		return 0;
+	if (f->asked.n > 0)
+		return put_asked(f, f->asked, out) < 0 ? -1 : 1;
 	if (f->bridged.n > 0)
 		return take_ended(f, result, error, out) < 0 ? -1 : 1;
 	if (error.type == JSON_OBJECT)

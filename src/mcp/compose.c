@@ -168,8 +168,6 @@ forward_caps(struct forward *f)
 	uint64_t h;
 
 	f->caps_json = SPAN_LIT("{}");
-	if (f->bridges)
-		return;			/* it cannot be asked */
 	if (c->modern) {
 		f->caps = mcp_caps_of_json(c->msg.m_capabilities);
 		f->caps_json = c->msg.m_capabilities.raw;

@@ -191,7 +191,8 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 		v[!f->driven_is_error].type = JSON_NONE;
 		v[f->driven_is_error] = f->driven;
 	}
-	if (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT)
+	if (v[0].type != JSON_OBJECT && v[1].type != JSON_OBJECT &&
+	    f->asked.n == 0)
 		return err_set(e, ERR_UPSTREAM, "server \"%s\" answered with "
 		    "neither result nor error object", c->server_name);
 	if ((rc = bridge_take_answer(f, v[0], v[1], out)) != 0)
@@ -288,7 +289,11 @@ static int
 call_in_rounds(struct forward *f, struct err *e)
 {
 	struct span result;
-	int round, rc = call_with_retry(f, e);
+	int round, rc;
+
+	if (f->bridges)
+		bridge_update(f);
+	rc = call_with_retry(f, e);
 
 	if (rc == 0 && drive_is_refused(f)) {
 		drive_declare(f);
@@ -306,7 +311,12 @@ call_in_rounds(struct forward *f, struct err *e)
 		return retro_go_on(f, e);
 	if (rc == 0 && drive_has_task(f))
 		return drive_to_end(f, e);
-	return rc == 0 && bridge_wants_result(f) ? call_again(f, e) : rc;
+	if (rc == 0 && bridge_wants_input(f))
+		rc = bridge_ask(f, e);
+	else if (rc == 0 && bridge_wants_result(f))
+		rc = call_again(f, e);
+	bridge_hand_on(f);
+	return rc;
 }
 
 /*

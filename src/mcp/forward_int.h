@@ -16,7 +16,8 @@
 struct question {
 	uint32_t	number;		/* 1, 2, ... within the call */
 	struct span	upstream_id;	/* raw JSON; .n 0: an inputRequests entry */
-	struct span	key;		/* raw name in inputRequests */
+	struct span	key;		/* raw name in inputRequests; of a
+					 * bridged task: method and params */
 	bool		answered;
 	struct span	answer;		/* raw response message of the client */
 };
@@ -55,7 +56,10 @@ struct forward {
 	/* a modern client's task at a legacy server (bridge.c) */
 	bool		 bridges;
 	struct span	 method;	/* sent instead; .n 0: the client's */
-	struct span	 bridged;	/* the task, ended; its result comes */
+	struct span	 bridged;	/* the task, ended (its result comes) or
+					 * in need of input */
+	bool		 waits;		/* for questions */
+	struct span	 asked;		/* inputRequests of it; .n 0: unknown */
 	/* a legacy client's call that a modern server makes a task (drive.c) */
 	bool		 drives;
 	bool		 driven_is_error;
@@ -111,6 +115,8 @@ int	ask_take_response(struct mcp_call *, struct err *);
 /* held.c: modern clients of legacy servers */
 int	held_ask(struct forward *, struct span method, struct span params,
 	    struct span upstream_id, struct err *);
+/* The client is answered and its connection given back; the call goes on. */
+int	held_release(struct forward *, struct span result, struct err *);
 /* The call is over: its outcome to the worker of the retry. */
 void	held_finish(struct forward *, int rc, const struct err *);
 /* The retry: goes on with the held call. Fills the result like forward(). */
@@ -155,6 +161,10 @@ bool	bridge_needs_task(struct span tool);
 struct span bridge_method(const struct mcp_call *, uint32_t offers);
 /* The task has ended: a second request fetches what came of it. */
 bool	bridge_wants_result(struct forward *);
+bool	bridge_status_is(const struct forward *, const char *status,
+	    struct span *task);
+/* Answers the client with what was asked; the call goes on without it. */
+int	bridge_release(struct forward *, struct err *);
 /* 1: the answer is in out; 0: it is one like any other; -1 no room. */
 int	bridge_take_answer(struct forward *, struct json_value result,
 	    struct json_value error, struct buf *out);
@@ -176,6 +186,19 @@ int	retro_kept(struct mcp_call *, const struct task_ref *, struct buf *out,
 /* tasks/list, from f->own (raw cursor) on: 1: what is asked for first; 0:
  * nothing, the list is f->driven. */
 int	retro_list(struct forward *);
+
+/* bridge_ask.c: what such a server asks in the middle of a task */
+int	bridge_take_question(struct forward *, struct span method,
+	    struct span params, struct span upstream_id, struct err *);
+struct span bridge_questions(const struct forward *);
+struct span bridge_answer(struct forward *, struct span result);
+/* The task wants input: find out which. */
+bool	bridge_wants_input(struct forward *);
+int	bridge_ask(struct forward *, struct err *);
+/* tasks/update: the answers to who waits for them. */
+void	bridge_update(struct forward *);
+/* No question may end with the request that it came with. */
+void	bridge_hand_on(struct forward *);
 
 /* forward.c */
 /* Permission is given; limits, breaker and audit decide now. Unpins. */

@@ -41,8 +41,8 @@ ask_result(struct forward *f, const struct question *q, struct span method,
 }
 
 /* The client's request ends here; the call does not. */
-static int
-answer_and_release(struct forward *f, struct span result, struct err *e)
+int
+held_release(struct forward *f, struct span result, struct err *e)
 {
 	struct mcp_call *c = f->c;
 	struct http_reply *r = c->http->reply;
@@ -141,7 +141,7 @@ held_ask(struct forward *f, struct span method, struct span params,
 		return -1;
 	result = ask_result(f, &q, method, params);
 	if (!f->held) {
-		if (answer_and_release(f, result, e) < 0)
+		if (held_release(f, result, e) < 0)
 			return -1;
 	} else {
 		if (f->resume_fd < 0 || mailbox_send(f->resume_fd, MAIL_ASK,
@@ -196,6 +196,7 @@ resume_frame(struct forward *f, const struct mail *m, const struct buf *body,
 	case MAIL_RESPONSE:
 	case MAIL_RESUME:
 	case MAIL_HEARD:
+	case MAIL_ASKED:
 	case MAIL_ACK:
 	case MAIL_GONE:
 		break;

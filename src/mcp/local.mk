@@ -4,5 +4,5 @@ noinst_LIBRARIES += %D%/libmcp.a
 	%D%/list.c %D%/open.c %D%/forward.c %D%/forward_int.h %D%/compose.c %D%/param_headers.c %D%/relay.c \
 	%D%/ask.c %D%/heard.h %D%/heard.c %D%/held.c %D%/mailbox.h %D%/mailbox.c %D%/state.h %D%/state.c %D%/spool.h %D%/spool.c %D%/resume.c \
 	%D%/trail.c %D%/discovery.c %D%/serve.c \
-	%D%/flow.c %D%/task.h %D%/task.c %D%/m_task.c %D%/bridge.c %D%/drive.c %D%/retro.c \
+	%D%/flow.c %D%/task.h %D%/task.c %D%/m_task.c %D%/bridge.c %D%/bridge_ask.c %D%/drive.c %D%/retro.c \
 	%D%/m_session.c %D%/stream.h %D%/stream.c

@@ -22,10 +22,12 @@ enum mail_type {
 	MAIL_RESUME,		/* body: inputResponses object; frames follow */
 	MAIL_HEARD,		/* body: a message of the server that its
 				 * listener heard; then ACK or GONE */
+	MAIL_ASKED,		/* what does the task ask for? ASK or GONE */
 	/* from it */
 	MAIL_ACK, MAIL_GONE,
 	MAIL_MESSAGE,		/* body: a notification of the server */
-	MAIL_ASK,		/* body: a whole input_required result object */
+	MAIL_ASK,		/* body: a whole input_required result object;
+				 * after ASKED: inputRequests of it */
 	MAIL_FINAL,		/* body: the server's response message */
 	MAIL_ERROR		/* number: enum err_code; body: text */
 };

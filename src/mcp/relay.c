@@ -175,6 +175,8 @@ relay_request(struct forward *f, struct span method, struct json_value params,
 	id = arena_dup(f->c->mcp->mem, id);
 	if (!ask_client_can(f, method))
 		return ask_refuse(f, id, e);
+	if (f->bridges && f->is_task)
+		return bridge_take_question(f, method, params.raw, id, e);
 	if (f->c->modern)
 		return held_ask(f, method, params.raw, id, e);
 	return ask_push(f, method, params.raw, id, span_make(NULL, 0), e);

@@ -376,6 +376,47 @@ def test_modern_client_legacy_server_http(_env, it):
     bridged_flow(it, "eh")
 
 
+def asked_in_a_task(it, path, tool, answer):
+    """A client that can be asked; what it is asked is shown until answered."""
+    c = it.client("ann", path=path, version=MODERN,
+                  capabilities={"elicitation": {"form": {}}, **EXTENSION})
+    t = c.call(tool, {"topic": "rivers", "ambiguous": True}).result
+    same((t["resultType"], t["status"]), ("task", "working"), tool)
+    on, task = Tasked(c), t["taskId"]
+    r = poll(c, task, "input_required")
+    same((r["resultType"], r["taskId"]), ("complete", task), "tasks/get")
+    (key, question), = r["inputRequests"].items()
+    same(question["method"], "elicitation/create", "question")
+    again = [on("tasks/get", task).result for _ in range(3)]
+    same([a["inputRequests"] for a in again], [r["inputRequests"]] * 3,
+         "shown again")
+    # what nobody asked is ignored, and nobody else may answer
+    bob = it.client("bob", path=path, version=MODERN,
+                    capabilities=c.capabilities)
+    good = {"action": "accept", "content": answer}
+    same(Tasked(bob)("tasks/update", task, inputResponses={key: good}).error[
+        "message"], "Task not found", "bob")
+    same(on("tasks/update", task, inputResponses={"x": good, "0-0": good}
+            ).result, {"resultType": "complete"}, "unknown keys")
+    same(on("tasks/get", task).result["inputRequests"], r["inputRequests"],
+         "still asked")
+    same(on("tasks/update", task, inputResponses={key: good}).result,
+         {"resultType": "complete"}, "tasks/update")
+    return c, task, key
+
+
+def test_asked_in_a_legacy_task(_env, it):
+    for path, tool in (("/mcp", f"es__{TOOL}"), ("/servers/eh/mcp", TOOL)):
+        c, task, _ = asked_in_a_task(it, path, tool,
+                                     {"interpretation": "historical"})
+        r = wait_for(lambda c=c, task=task: (lambda r: r if r["status"] ==
+                     "completed" else None)(
+                         Tasked(c)("tasks/get", task).result), 30, "the end")
+        check("rivers (historical)" in r["result"]["content"][0]["text"], r)
+        same(r["result"]["_meta"][META + "related-task"], {"taskId": task},
+             "the id")
+
+
 def test_how_a_legacy_task_ends(_env, it):
     c = modern(it)
     tasks = {n: c.call("old__" + n).result["taskId"] for n in Old.ends}
