@@ -187,6 +187,10 @@ hear_all(struct ears *all)
 		if (p[1].revents != 0)
 			links_accept(&all->links, p[1].fd);
 	}
+	/* what is said of the modern era says nothing of the legacy one: whoever
+	 * opens a session there waits for the next listener */
+	if (all->shared.session.era == ERA_MODERN)
+		upstream_hear_forget(all->stdio_socket, all->target->server_id);
 	return atomic_load(&stop) != 0 ? ENDED : all->status;
 }
 

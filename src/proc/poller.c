@@ -44,7 +44,7 @@
 struct known {
 	int64_t		 id;
 	char		 org[64], name[64];
-	bool		 enabled, wanted;
+	bool		 enabled, wanted, is_dual;
 	struct arena	*mem;		/* of target, replaced with the config */
 	struct upstream_target target;
 	/* the last good lists: one report, parsed */
@@ -616,6 +616,26 @@ has_links(struct poller *p, const struct known *k)
 	    (s.flags & SESS_SSE) != 0);
 }
 
+/* Has somebody learned, or forgotten, that a modern server is of both eras? */
+static bool
+look_for_dual(struct poller *p, int64_t now)
+{
+	bool changed = false, is_dual;
+	size_t i;
+
+	for (i = 0; i < p->n; i++) {
+		struct known *k = p->k[i];
+		struct shm_health *h = health_of(p, k);
+
+		is_dual = k->era == ERA_MODERN && h != NULL &&
+		    legacy_known(h, k->target.config_hash, now, NULL) ==
+		    LEGACY_YES;
+		changed |= is_dual != k->is_dual;
+		k->is_dual = is_dual;
+	}
+	return changed;
+}
+
 static void
 tend_listeners(struct poller *p)
 {
@@ -626,7 +646,8 @@ tend_listeners(struct poller *p)
 	bool ending = false;
 	size_t i;
 
-	if (!w.news && now < p->next_tend_ms)
+	/* a call may be waiting for the listener of a dual one */
+	if (!look_for_dual(p, now) && !w.news && now < p->next_tend_ms)
 		return;
 	p->subs_seen = changes;
 	for (i = 0; i < p->n; i++) {
@@ -640,9 +661,7 @@ tend_listeners(struct poller *p)
 		    (w.has_links ||
 		    atomic_load(&h->status) == HEALTH_HEALTHY);
 		w.era = k->era;
-		w.is_dual = k->era == ERA_MODERN && h != NULL &&
-		    legacy_known(h, k->target.config_hash, now, NULL) ==
-		    LEGACY_YES;
+		w.is_dual = k->is_dual;
 		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,
 		    now);
 	}

@@ -90,6 +90,34 @@ class Dual(Fake):
         return True
 
 
+class Speaking(Dual):
+    """Speaks by itself on a stream of the legacy session. What it says while
+    there is none is lost, so its tool says whether there was one."""
+
+    def __init__(self):
+        super().__init__()
+        self.streams = set()
+
+    def serve(self, c, verb, body):
+        if verb != "GET":
+            return super().serve(c, verb, body)
+        session = c.headers.get("mcp-session-id")
+        self.streams.add(session)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+               b"\r\n: open\n\n")
+        self.wait_end(c)
+        self.streams.discard(session)
+        return False
+
+    def answer(self, c, m, name):
+        session = c.headers.get("mcp-session-id")
+        if name == "tools/call" and session in self.sessions:
+            c.send(http(ok(m, "heard" if session in self.streams else
+                           "not heard")))
+            return True
+        return super().answer(c, m, name)
+
+
 class Setting:
     def __init__(self, env):
         self.env = env
@@ -100,12 +128,14 @@ class Setting:
         self.dual, self.modern = Dual(), Dual(legacy=None)
         self.stateless = Dual(legacy="stateless")
         self.changing = Dual(legacy=None)
+        self.speaking = Speaking()
         self.g = env.gateway({
             "mcps": [http_server("fastmcp", self.direct),
                      http_server("dual", self.dual.url),
                      http_server("modern", self.modern.url),
                      http_server("stateless", self.stateless.url),
                      http_server("changing", self.changing.url),
+                     http_server("speaking", self.speaking.url),
                      stdio_server("stdio", env.python, fastmcp, "stdio")],
             "mcp": {"discovery_interval": "1s"},
             "users": [{"email": "ann@example.com", "role": "power_user",
@@ -114,7 +144,8 @@ class Setting:
         self.key = self.g.key("ann@example.com")
         c = self.open("/mcp")
         for name in ("fastmcp__era", "dual__era", "modern__era",
-                     "stateless__era", "changing__era", "stdio__echo"):
+                     "stateless__era", "changing__era", "speaking__era",
+                     "stdio__echo"):
             wait_for(lambda n=name: n in c.names(), 40, name)
 
     def open(self, path, **kw):
@@ -152,6 +183,15 @@ def test_legacy_sdks_are_asked_by_fastmcp(_env, it):
     for client in ("sdk1", "sdk2-legacy"):
         same(it.sdk(client, it.direct, "", SDK), fine, f"{client} directly")
         same(it.sdk(client, url, it.key, SDK), fine, f"{client}")
+
+
+def test_heard_from_the_first_call_on(_env, it):
+    """Nobody knew that it has a legacy era, and its modern one has no
+    stream."""
+    wait_for(lambda: it.speaking.count("subscriptions/listen") > 0, 20,
+             "a look at the modern stream")
+    for n in range(3):
+        same(it.era("speaking", capabilities=ASKS), "heard", f"client {n}")
 
 
 def test_modern_sdks_stay_modern(_env, it):
