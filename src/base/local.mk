@@ -13,7 +13,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/json_scan.c %D%/json_scan.h \
 	%D%/json_write.c %D%/json_write.h \
 	%D%/large.c %D%/large.h \
-	%D%/log.c %D%/log.h \
+	%D%/log.c %D%/log.h %D%/log_journal.c %D%/log_journal.h \
 	%D%/num.c %D%/num.h \
 	%D%/spill.c %D%/spill.h \
 	%D%/span.h \

@@ -1,5 +1,5 @@
 /*
- * log -- one line, one write(2), on standard error.
+ * log -- one line, one write(2), on standard error; or to journald.
  *
  * Every process. Formats on the stack and never allocates, keeps errno, and
  * lets nothing from outside begin a new line or steer a terminal: control
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_journal.h"
 #include "base/utf8.h"
 
 #define TEXT_MAX	2048
@@ -139,19 +140,24 @@ emit(enum log_level level, const char *fmt, va_list ap)
 	char text[TEXT_MAX], line[LINE_MAX_SIZE];
 	int saved_errno = errno;
 	long n_left_out = left_out;
-	size_t n;
+	size_t n, prefix;
 	ssize_t rv;
 
 	left_out = 0;
 	if (level > max_level)
 		return;
-	n = put_prefix(line, 256, level);
+	n = prefix = put_prefix(line, 256, level);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	n += put_escaped(line + n, sizeof(line) - n - 64, text);
 	if (n_left_out > 0) {
 		snprintf(line + n, 56, " (%ld similar lines left out)",
 		    n_left_out);
 		n += strlen(line + n);
+	}
+	if (to_journal && log_journal_send(levels[level].priority,
+	    process_name, line + prefix, n - prefix)) {
+		errno = saved_errno;
+		return;
 	}
 	line[n++] = '\n';
 	do

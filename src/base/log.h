@@ -2,7 +2,8 @@
  * log -- lines on standard error, for journald or a file.
  *
  * PostgreSQL's rules: the primary text is short and factual. Never a secret.
- * With JOURNAL_STREAM naming our standard error, lines begin with "<N>"
+ * With JOURNAL_STREAM naming our standard error, lines go to journald with
+ * the field OMNI2_PROCESS, or if it does not take them begin with "<N>"
  * (sd-daemon(3)); otherwise with time, process name and level. One write(2)
  * a line, control characters escaped. Every process.
  */

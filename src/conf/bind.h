@@ -102,6 +102,8 @@ int	bind_globs(struct bind *, const struct yaml_node *, const char *path,
  * either may be NULL. Returns the text (arena), or NULL: neither given, or
  * error reported. *path is that of the value.
  */
+/* The name that a file is opened by: absolute, or "" for none. */
+const char *bind_file_name(struct bind *, const struct yaml_node *);
 const char *bind_secret(struct bind *, const struct yaml_node *value,
 	    const struct yaml_node *file, const char *path);
 /* The value as written, cut and fit to stand in a finding. */

@@ -1,5 +1,6 @@
 /*
- * bind_secret -- secrets from a value or from the file a <key>_file names.
+ * bind_secret -- secrets from a value or from the file a <key>_file names, and
+ * where the files are that other keys name.
  *
  * A relative file name is looked for in $CREDENTIALS_DIRECTORY, where
  * systemd puts credentials, and then beside the configuration file. Findings
@@ -8,8 +9,10 @@
 #include "conf/bind.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fdio.h"
 
@@ -35,21 +38,53 @@ read_from(struct bind *b, const char *file, char *out, size_t size)
 	return n;
 }
 
+/* In the directory of systemd's credentials; NULL if that is none. */
+static const char *
+as_credential(struct bind *b, const struct yaml_node *node)
+{
+	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+
+	return dir == NULL || dir[0] != '/' ? NULL :
+	    arena_printf(b->mem, "%s/%s", dir, node->text);
+}
+
+static const char *
+beside_conf(struct bind *b, const struct yaml_node *node)
+{
+	return arena_printf(b->mem, "%s%s", directory_of(b, node->file),
+	    node->text);
+}
+
+const char *
+bind_file_name(struct bind *b, const struct yaml_node *node)
+{
+	char dir[PATH_MAX];
+	const char *path;
+
+	if (node->text[0] == '\0' || node->text[0] == '/')
+		return node->text;
+	path = as_credential(b, node);
+	if (path != NULL && (access(path, F_OK) == 0 || errno != ENOENT))
+		return path;
+	path = directory_of(b, node->file);
+	if (realpath(path[0] != '\0' ? path : ".", dir) == NULL)
+		return beside_conf(b, node);
+	return arena_printf(b->mem, "%s/%s", dir, node->text);
+}
+
 static ssize_t
 read_relative(struct bind *b, const struct yaml_node *node, char *out,
     size_t size)
 {
-	const char *dir = getenv("CREDENTIALS_DIRECTORY");
+	const char *path = as_credential(b, node);
 	ssize_t n;
 
-	if (dir != NULL && dir[0] == '/') {
-		n = read_from(b, arena_printf(b->mem, "%s/%s", dir,
-		    node->text), out, size);
+	if (path != NULL) {
+		n = read_from(b, path, out, size);
 		if (n >= 0 || errno != ENOENT)
 			return n;
 	}
-	return read_from(b, arena_printf(b->mem, "%s%s",
-	    directory_of(b, node->file), node->text), out, size);
+	return read_from(b, beside_conf(b, node), out, size);
 }
 
 static const char *

@@ -76,19 +76,22 @@ static void
 bind_string(struct bind *b, const struct conf_key *k,
     const struct yaml_node *node, const char *path)
 {
+	const char *text = node->text;
 	char why[128];
 
 	if (bind_is_scalar(b, node, path) < 0)
 		return;
-	if (strlen(node->text) >= CONF_TEXT)
+	if (k->type == KEY_TYPE_FILE)
+		text = bind_file_name(b, node);
+	if (strlen(text) >= CONF_TEXT)
 		bind_error(b, node, path, "longer than %d bytes",
 		    CONF_TEXT - 1);
-	else if (check_value(k->path, node->text, why, sizeof(why)) < 0)
+	else if (check_value(k->path, text, why, sizeof(why)) < 0)
 		bind_error(b, node, path, "\"%s\" %s", bind_show(b, node),
 		    why);
 	else
 		span_copy(conf_key_member(b->conf, k), CONF_TEXT,
-		    span_str(node->text));
+		    span_str(text));
 }
 
 /* Findings name the key only: neither value nor its raw text. */
@@ -135,6 +138,7 @@ bind_key(struct bind *b, const struct conf_key *k,
 		bind_size(b, node, path, k->min, k->max, member);
 		break;
 	case KEY_TYPE_TEXT:
+	case KEY_TYPE_FILE:
 		bind_string(b, k, node, path);
 		break;
 	case KEY_TYPE_SECRET:

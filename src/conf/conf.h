@@ -43,6 +43,7 @@ struct conf {
 #define KEY_SIZE(path, f, def, min, max, reload, doc)		int64_t f;
 #define KEY_TEXT(path, f, def, reload, doc)			char f[CONF_TEXT];
 #define KEY_SECRET(path, f, reload, doc)			char f[CONF_TEXT];
+#define KEY_FILE(path, f, reload, doc)				char f[CONF_TEXT];
 #define KEY_ENUM(path, f, type, names, def, reload, doc)	enum type f;
 #define KEY_LIST(path, f, def, reload, doc)			struct conf_list f;
 #include "conf/keys.def"
@@ -52,6 +53,7 @@ struct conf {
 #undef KEY_SIZE
 #undef KEY_TEXT
 #undef KEY_SECRET
+#undef KEY_FILE
 #undef KEY_ENUM
 #undef KEY_LIST
 };

@@ -41,6 +41,7 @@ key_equal(const struct conf_key *k, const struct conf *x,
 		return *(const int *)a == *(const int *)b;
 	case KEY_TYPE_TEXT:
 	case KEY_TYPE_SECRET:
+	case KEY_TYPE_FILE:
 		return strcmp(a, b) == 0;
 	case KEY_TYPE_LIST:
 		return list_equal(a, b);

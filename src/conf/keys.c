@@ -25,6 +25,8 @@ const struct conf_key conf_keys[] = {
 	{ p, KEY_TYPE_TEXT, MEMBER(f), 0, 0, 0, d, NULL, r == RESTART, t },
 #define KEY_SECRET(p, f, r, t) \
 	{ p, KEY_TYPE_SECRET, MEMBER(f), 0, 0, 0, "", NULL, r == RESTART, t },
+#define KEY_FILE(p, f, r, t) \
+	{ p, KEY_TYPE_FILE, MEMBER(f), 0, 0, 0, "", NULL, r == RESTART, t },
 #define KEY_ENUM(p, f, e, n, d, r, t) \
 	{ p, KEY_TYPE_ENUM, MEMBER(f), d, 0, 0, NULL, n, r == RESTART, t },
 #define KEY_LIST(p, f, d, r, t) \
@@ -36,6 +38,7 @@ const struct conf_key conf_keys[] = {
 #undef KEY_SIZE
 #undef KEY_TEXT
 #undef KEY_SECRET
+#undef KEY_FILE
 #undef KEY_ENUM
 #undef KEY_LIST
 };
@@ -195,6 +198,7 @@ conf_defaults(struct conf *c)
 			break;
 		case KEY_TYPE_TEXT:
 		case KEY_TYPE_SECRET:
+		case KEY_TYPE_FILE:
 			span_copy(member, CONF_TEXT, span_str(k->def_text));
 			break;
 		case KEY_TYPE_LIST:

@@ -13,7 +13,7 @@
 struct conf;
 
 enum key_type { KEY_TYPE_BOOL, KEY_TYPE_INT, KEY_TYPE_MS, KEY_TYPE_SIZE,
-	KEY_TYPE_TEXT, KEY_TYPE_SECRET, KEY_TYPE_ENUM, KEY_TYPE_LIST };
+	KEY_TYPE_TEXT, KEY_TYPE_SECRET, KEY_TYPE_FILE, KEY_TYPE_ENUM, KEY_TYPE_LIST };
 
 struct conf_key {
 	const char	*path;		/* "server.queue" */

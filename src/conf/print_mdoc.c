@@ -27,6 +27,8 @@ type_name(enum key_type type)
 		return "text";
 	case KEY_TYPE_SECRET:
 		return "secret";
+	case KEY_TYPE_FILE:
+		return "file";
 	case KEY_TYPE_ENUM:
 		return "one of";
 	case KEY_TYPE_LIST:
@@ -99,7 +101,7 @@ print_default(FILE *f, const struct conf_key *k)
 {
 	char text[CONF_NUMBER];
 
-	if (k->type == KEY_TYPE_SECRET ||
+	if (k->type == KEY_TYPE_SECRET || k->type == KEY_TYPE_FILE ||
 	    ((k->type == KEY_TYPE_TEXT || k->type == KEY_TYPE_LIST) &&
 	    k->def_text[0] == '\0')) {
 		fputs("There is no default.\n", f);

@@ -2,6 +2,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -276,7 +277,7 @@ def test_refused_settings(env, it):
         ({"certificate": it.path("one.key")}, 78, "holds no certificate"),
         ({"key": it.path("locked.key")}, 78, "without pass phrase"),
         ({"key": it.path("closed.key")}, 77, "let the user of omni2d read it"),
-        ({"key": "one.key"}, 78, "is not an absolute path"),
+        ({"key": "one.key"}, 78, "No such file"),
         ({"listen": ["localhost:x"]}, 78, "has no port number"),
     ]
     for change, status, text in cases:
@@ -288,6 +289,30 @@ def test_refused_settings(env, it):
             **env.as_user())
         same(done.returncode, status, f"{change}: {done.stderr}\nexit status")
         check(text in done.stderr, f"{change}: {done.stderr}")
+
+
+def test_relative_names(env, it):
+    """Files that systemd hands over, or beside the configuration."""
+    def check_with(more, crt, key):
+        g = env.gateway({"server": {"tls": it.tls(
+            certificate=crt, key=key)}}, database=False, start=False)
+        for end in ("crt", "key"):
+            shutil.copy(it.path(f"one.{end}"),
+                        os.path.join(os.path.dirname(g.conf), f"near.{end}"))
+            os.chmod(os.path.join(os.path.dirname(g.conf), f"near.{end}"),
+                     0o644)
+        done = subprocess.run(
+            [env.omni2d, "-t", "-c", g.conf], capture_output=True, text=True,
+            check=False, cwd="/", env={**env.clean_environment(), **more},
+            **env.as_user())
+        return done.returncode, done.stderr
+
+    given = {"CREDENTIALS_DIRECTORY": os.path.dirname(it.path("one.crt"))}
+    for more, crt, key, status in (
+            ({}, "near.crt", "near.key", 0), (given, "one.crt", "one.key", 0),
+            (given, "near.crt", "near.key", 0), ({}, "one.crt", "one.key", 78)):
+        rc, text = check_with(more, crt, key)
+        same(rc, status, f"{more} {crt}: {text}\nexit status")
 
 
 def test_doctor(_env, it):

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_journal.h"
 
 /* Runs fn with standard error into out. */
 static void
@@ -150,6 +153,47 @@ levels_filter(void **state)
 	log_set_level(LOG_LEVEL_INFO);
 }
 
+/* journald: what comes at its socket, field by field. */
+static void
+fields_for_the_journal(void **state)
+{
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
+	static const char want[] = "PRIORITY=4\nSYSLOG_FACILITY=3\n"
+	    "SYSLOG_IDENTIFIER=";
+	static const char end[] = "\nOMNI2_PROCESS=keeper\n"
+	    "MESSAGE=keeper: a\\nb = c\n";
+	char stream[64], got[4096], dir[] = "/tmp/log-test-XXXXXX";
+	const char *usual = log_journal_socket;
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(own.sun_path, sizeof(own.sun_path), "%s/s", dir);
+	fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu",
+	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_init("keeper");
+	log_journal_socket = own.sun_path;
+	log_warn("a\nb = %s", "c");
+	log_journal_socket = usual;
+	unsetenv("JOURNAL_STREAM");
+	log_init("test");
+	n = recv(fd, got, sizeof(got) - 1, MSG_DONTWAIT);
+	assert_true(n > 0);
+	got[n] = '\0';
+	assert_memory_equal(got, want, sizeof(want) - 1);
+	assert_true((size_t)n > sizeof(end));
+	assert_string_equal(got + n - (sizeof(end) - 1), end);
+	close(fd);
+	unlink(own.sun_path);
+	rmdir(dir);
+}
+
 static void
 say_as_journal(void)
 {
@@ -161,6 +205,7 @@ say_as_journal(void)
 	    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
 	log_init("keeper");
+	log_journal_socket = "/nonexistent/socket";
 	log_set_level(LOG_LEVEL_DEBUG);
 	say_all();
 	log_set_level(LOG_LEVEL_INFO);
@@ -303,6 +348,7 @@ main(void)
 		cmocka_unit_test(long_text_is_cut_in_one_line),
 		cmocka_unit_test(levels_filter),
 		cmocka_unit_test(journal_lines_have_priorities),
+		cmocka_unit_test(fields_for_the_journal),
 		cmocka_unit_test(limit_counts_what_it_left_out),
 		cmocka_unit_test(dies_with_the_right_status),
 		cmocka_unit_test(dies_without_memory),
