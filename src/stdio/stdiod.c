@@ -458,6 +458,7 @@ static void
 stdiod_close(struct stdiod *sd)
 {
 	struct server *srv;
+	struct room *room;
 	size_t i;
 
 	for (i = 0; sd->hidden[i] != NULL; i++)
@@ -468,6 +469,10 @@ stdiod_close(struct stdiod *sd)
 	while ((srv = TAILQ_FIRST(&sd->servers)) != NULL) {
 		TAILQ_REMOVE(&sd->servers, srv, link);
 		server_free(srv);
+	}
+	while ((room = SLIST_FIRST(&sd->rooms)) != NULL) {
+		SLIST_REMOVE_HEAD(&sd->rooms, link);
+		free(room);
 	}
 	source_close(sd, &sd->signals);
 	close(sd->epoll);
