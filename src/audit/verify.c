@@ -422,7 +422,7 @@ audit_verify_signed(struct db *db, const char *journal_dir,
 	buf_init(&v.scratch, 1u << 30);
 	if (db_begin(db, e) == 0 && db_exec(db, e, "SET TRANSACTION ISOLATION "
 	    "LEVEL REPEATABLE READ READ ONLY", (char *)NULL) == 0 &&
-	    check_nodes(&v, oldest, e) == 0)
+	    auditlog_use_indexes(db, e) == 0 && check_nodes(&v, oldest, e) == 0)
 		rv = journal_dir == NULL ? 0 :
 		    check_journal(&v, journal_dir, oldest, e);
 	db_rollback(db);

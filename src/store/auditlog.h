@@ -76,7 +76,7 @@ int	auditlog_prune(struct db *, int64_t retention_days,
 struct auditlog_reader {
 	struct db	*db;
 	const char	*node;
-	int64_t		 after_seq;
+	bool		 is_open;	/* the cursor */
 	int		 at;
 	struct db_result *r;
 };
@@ -87,9 +87,12 @@ struct db_result *auditlog_head(struct db *, const char *node, struct err *);
 /* kind, seq, hash, mac (hex, NULL) in order of seq. */
 struct db_result *auditlog_checkpoints(struct db *, const char *node,
 	    struct err *);
+/* For the rest of the transaction. */
+int	auditlog_use_indexes(struct db *, struct err *);
 void	auditlog_reader_init(struct auditlog_reader *, struct db *,
 	    const char *node);
-/* Rows in order of seq. 1 a row (valid until the next call), 0 end, -1. */
+/* Within a transaction, one at a time. Rows in order of seq: 1 a row (valid
+ * until the next call), 0 end, -1. */
 int	auditlog_reader_next(struct auditlog_reader *, struct auditlog_row *,
 	    struct err *);
 void	auditlog_reader_free(struct auditlog_reader *);

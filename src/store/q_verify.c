@@ -1,14 +1,13 @@
 /*
  * q_verify -- reads the audit log back, for omni2ctl audit verify. Read only.
  */
-#include <stdio.h>
-
 #include "base/hash.h"
 #include "store/auditlog.h"
 
 #define READ_ROWS	"1000"
 
-static const char read_sql[] = "SELECT "
+static const char read_sql[] =
+    "DECLARE omni2_verify NO SCROLL CURSOR FOR SELECT "
 #define TEXT(name) #name ", "
 #define INT(name) #name ", "
 #define TIME(name) "to_char(" #name " AT TIME ZONE 'UTC', " \
@@ -20,8 +19,21 @@ static const char read_sql[] = "SELECT "
 #undef INT
 #undef TIME
     "seq, record, encode(prev_hash, 'hex'), encode(hash, 'hex') "
-    "FROM omni2.audit_log WHERE node = $1 AND seq > $2::bigint "
-    "ORDER BY seq LIMIT " READ_ROWS;
+    "FROM omni2.audit_log WHERE node = $1 ORDER BY seq";
+
+/*
+ * Right after many rows were added the planner takes the table for a small
+ * one; then each look for a few hundred records would read all of it.
+ */
+int
+auditlog_use_indexes(struct db *db, struct err *e)
+{
+	return db_exec(db, e, "SET LOCAL enable_seqscan = off",
+	    (char *)NULL) == 0 && db_exec(db, e,
+	    "SET LOCAL enable_hashjoin = off", (char *)NULL) == 0 ?
+	    db_exec(db, e, "SET LOCAL enable_mergejoin = off",
+	    (char *)NULL) : -1;
+}
 
 struct db_result *
 auditlog_nodes(struct db *db, struct err *e)
@@ -59,25 +71,42 @@ auditlog_reader_init(struct auditlog_reader *rd, struct db *db,
 void
 auditlog_reader_free(struct auditlog_reader *rd)
 {
+	struct err e;
+
 	db_result_free(&rd->r);
+	if (rd->is_open)
+		db_exec(rd->db, &e, "CLOSE omni2_verify", (char *)NULL);
+	rd->is_open = false;
+}
+
+/* The next rows of the cursor, which is opened by the first call. */
+static int
+read_rows(struct auditlog_reader *rd, struct err *e)
+{
+	const char *params[] = { rd->node };
+	struct db_result *r;
+
+	if (!rd->is_open) {
+		if ((r = db_query(rd->db, e, read_sql, 1, params)) == NULL)
+			return -1;
+		db_result_free(&r);
+		rd->is_open = true;
+	}
+	db_result_free(&rd->r);
+	rd->at = 0;
+	rd->r = db_query(rd->db, e, "FETCH " READ_ROWS " FROM omni2_verify", 0,
+	    NULL);
+	return rd->r == NULL ? -1 : 0;
 }
 
 int
 auditlog_reader_next(struct auditlog_reader *rd, struct auditlog_row *row,
     struct err *e)
 {
-	const char *params[2];
-	char after[24];
 	int i;
 
 	if (rd->r == NULL || rd->at >= db_rows(rd->r)) {
-		snprintf(after, sizeof(after), "%lld",
-		    (long long)rd->after_seq);
-		params[0] = rd->node;
-		params[1] = after;
-		db_result_free(&rd->r);
-		rd->at = 0;
-		if ((rd->r = db_query(rd->db, e, read_sql, 2, params)) == NULL)
+		if (read_rows(rd, e) < 0)
 			return -1;
 		if (db_rows(rd->r) == 0)
 			return 0;
@@ -95,7 +124,6 @@ auditlog_reader_next(struct auditlog_reader *rd, struct auditlog_row *row,
 	if (hash_unhex(span_str(db_text(rd->r, rd->at, i + 3)),
 	    row->hash, 32) < 0)
 		memset(row->hash, 0, 32);
-	rd->after_seq = row->seq;
 	rd->at++;
 	return 1;
 }
