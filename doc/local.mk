@@ -1,7 +1,8 @@
 # Documents for operators; doc/index.md is the way in.
-dist_doc_DATA = \
+dist_doc_DATA = HACKING \
 	%D%/adding-a-server.md \
 	%D%/architecture.md \
+	%D%/development.md \
 	%D%/environment.md \
 	%D%/http.md \
 	%D%/index.md \

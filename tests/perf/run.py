@@ -224,7 +224,7 @@ def main():
     p = argparse.ArgumentParser()
     for name in ("prefix", "build", "cache", "user", "node"):
         p.add_argument("--" + name, required=True)
-    p.add_argument("--rounds", type=int, default=15)
+    p.add_argument("--rounds", type=int, default=12)
     p.add_argument("--seconds", type=int, default=1)
     o = p.parse_args()
     env = Env(o.prefix, o.build, o.cache, o.user, o.node)
