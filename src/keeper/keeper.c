@@ -40,6 +40,8 @@
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
 #define DRAIN_MS	2000
 #define JUST_CAME_MS	1000	/* at the end: for its first request */
+#define ORPHAN_MS	3000	/* away, and in no slot */
+#define ORPHANS_EVERY_MS 1000
 
 static volatile sig_atomic_t stop;
 
@@ -605,42 +607,66 @@ expire(struct keeper *k, int64_t now)
 		pause_accept(k, false);
 }
 
+/* Which connections do workers have? Each slot is looked at once. */
+static void
+note_owners(struct keeper *k)
+{
+	uint32_t s, i;
+	uint64_t id;
+
+	k->look++;
+	for (s = 0; s < k->shm->sizes.slots; s++) {
+		id = atomic_load_explicit(&shm_slot(k->shm, s)->connection,
+		    memory_order_relaxed);
+		if ((i = keeper_find(k, id, AWAY)) != NONE)
+			k->c[i].seen_owned = k->look;
+	}
+}
+
+/* May it lie in its lane, taken by nobody yet? */
+static bool
+may_lie_in_lane(const struct keeper *k, const struct connection *c)
+{
+	const struct shm_queue *q = shm_queue(k->shm);
+	int unread;
+
+	if (atomic_load(&q->handed) != atomic_load(&q->taken))
+		return true;
+	return c->lane == LANE_API && (ioctl(k->lanes->hand[LANE_API][0],
+	    SIOCOUTQ, &unread) < 0 || unread > 0);
+}
+
 /*
  * A worker that is killed between taking a connection from the lane and
- * writing its number into the slot leaves a connection nobody owns. Those
- * that have been away for long and stand in no slot are closed.
+ * writing its number into the slot leaves a connection nobody owns. That may
+ * happen to whoever comes in the moment of the kill: a sleeper that is woken
+ * by a message takes it before it dies. Those that have been away for a while
+ * and stand in no slot are closed, so that their clients try again.
  */
 static void
 close_orphans(struct keeper *k, int64_t now)
 {
-	uint32_t i, next, s, away = 0;
-	int unread;
+	uint32_t i = k->list[AWAY].head, next;
 
 	if (now < k->next_orphans_ms)
 		return;
-	k->next_orphans_ms = now + 5000;
-	for (i = k->list[AWAY].head; i != NONE; i = next) {
-		uint64_t id = lane_id(k->spawn, k->c[i].use, i);
-		struct shm_queue *q = shm_queue(k->shm);
+	k->next_orphans_ms = now + ORPHANS_EVERY_MS;
+	if (i == NONE || now - k->c[i].since_ms < ORPHAN_MS)
+		return;			/* the list is ordered by time */
+	note_owners(k);
+	for (; i != NONE && now - k->c[i].since_ms >= ORPHAN_MS; i = next) {
+		struct connection *c = &k->c[i];
+		bool again = c->suspected == k->look - 1;
 
-		next = k->c[i].next;
-		if (now - k->c[i].since_ms < 10000)
-			break;		/* the list is ordered by time */
-		if (atomic_load(&q->handed) != atomic_load(&q->taken))
-			return;		/* it may still lie in the lane */
-		if (k->c[i].lane == LANE_API && (ioctl(k->lanes->hand[
-		    LANE_API][0], SIOCOUTQ, &unread) < 0 || unread > 0))
-			continue;	/* behind slow ones: likewise */
-		for (s = 0; s < k->shm->sizes.slots; s++)
-			if (atomic_load_explicit(&shm_slot(k->shm, s)->connection,
-			    memory_order_relaxed) == id)
-				break;
-		if (s == k->shm->sizes.slots) {
-			log_warn("closing a connection that no worker owns");
-			shm_subs_remove_owner(k->shm, id);
-			keeper_drop(k, i);
-		} else if (++away > 64)
-			return;
+		next = c->next;
+		if (c->seen_owned == k->look || may_lie_in_lane(k, c))
+			continue;
+		c->suspected = k->look;
+		if (!again)		/* it may have been taken just now */
+			continue;
+		log_warn("closing a connection that no worker owns");
+		shm_subs_remove_owner(k->shm, lane_id(k->spawn, c->use, i));
+		keeper_drop(k, i);
 	}
 }
 
@@ -683,6 +709,7 @@ setup(struct keeper *k, const int *listen_fds, int n_listen)
 	if (k->ep < 0)
 		die_sys("epoll_create1");
 	k->max = k->shm->sizes.connections;
+	k->look = 1;			/* 0: never suspected */
 	k->c = xcalloc(k->max, sizeof(k->c[0]));
 	for (s = 0; s < STATES; s++)
 		k->list[s] = (struct list){ NONE, NONE, 0 };

@@ -40,6 +40,7 @@ struct connection {
 	struct stream	*stream;
 	bool		 in_ring;	/* of streams to be looked at */
 	bool		 has_asked;	/* a worker has had it */
+	uint32_t	 seen_owned, suspected;	/* keeper.look, then */
 	char		 peer[48];
 };
 
@@ -68,6 +69,7 @@ struct keeper {
 	int64_t		 header_ms, idle_ms;
 	uint32_t	 queue_max;
 	int64_t		 next_orphans_ms;
+	uint32_t	 look;		/* for orphans */
 	uint64_t	 conf_generation;
 	size_t		 hint;		/* slot where the next holder is sought */
 	/* streams */
