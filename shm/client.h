@@ -33,8 +33,8 @@ bool	shm_client_end(struct shm *, uint64_t session, int64_t expires_wall_s);
 
 /* A session, the lane id of a modern stream, or (with server_id 0 and hash the
  * session) the mark that a session has its one standalone stream. */
-/* ... or, under a negative server_id, a task of a principal (src/mcp/m_task.c)
- * or one that a modern stream watches: the client's id, LF, the server's. */
+/* ... or, under a negative server_id, a task of a principal (src/mcp/m_task.c,
+ * src/mcp/own_task.c) or one that a modern stream watches: the client's id, LF, the server's. */
 enum shm_sub_kind { SUB_SESSION = 1, SUB_STREAM, SUB_STANDALONE, SUB_TASK,
 	SUB_STREAM_TASK };
 

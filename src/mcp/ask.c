@@ -19,14 +19,31 @@
 #include "base/num.h"
 #include "mcp/heard.h"
 #include "mcp/mailbox.h"
+#include "mcp/own_task.h"
 
 #define MAIL_WAIT_MS	2000		/* between two workers of one machine */
+
+/* Tasks that the client keeps for what it is asked: between peers of
+ * 2025-11-25 alone. Its ids need no mapping, for the server's session is of
+ * this client only. */
+static bool
+has_tasks(const struct forward *f, uint32_t caps)
+{
+	return !f->c->modern && f->up.session.era == ERA_LEGACY &&
+	    (f->caps & caps) != 0;
+}
 
 bool
 ask_client_can(const struct forward *f, struct span method)
 {
 	if (!f->c->modern && !f->c->may_stream)
 		return false;
+	if (span_is(method, "tasks/get") || span_is(method, "tasks/result"))
+		return has_tasks(f, SESSION_CAPS_TASKS);
+	if (span_is(method, "tasks/list"))
+		return has_tasks(f, SESSION_CAP_TASKS_LIST);
+	if (span_is(method, "tasks/cancel"))
+		return has_tasks(f, SESSION_CAP_TASKS_CANCEL);
 	if (span_is(method, "sampling/createMessage"))
 		return (f->caps & SESSION_CAP_SAMPLING) != 0;
 	if (span_is(method, "elicitation/create"))
@@ -67,6 +84,40 @@ ask_refuse(struct forward *f, struct span upstream_id, struct err *e)
 	return 0;
 }
 
+/*
+ * MCP 2025-11-25: who declared no tasks for a request handles it as one without
+ * "task". Not every client knows that, so it does not see the member.
+ */
+static struct span
+without_task(struct forward *f, struct span method, struct span params)
+{
+	static const char *const names[] = { "task" };
+	uint32_t needs = span_is(method, "sampling/createMessage") ?
+	    SESSION_CAP_SAMPLING_TASKS : span_is(method, "elicitation/create") ?
+	    SESSION_CAP_ELICITATION_TASKS : 0;
+	struct json_value v;
+	struct span name, r;
+	struct buf b;
+	size_t pos = 0;
+
+	if (params.n == 0 || has_tasks(f, needs) ||
+	    json_object(params, names, &v, 1) != JSON_OK ||
+	    v.type == JSON_NONE)
+		return params;
+	buf_init(&b, params.n);
+	while (json_next_member(params, &pos, &name, &v)) {
+		if (span_is(name, "task"))
+			continue;
+		buf_printf(&b, "%s\"%.*s\":", b.n > 0 ? "," : "{",
+		    SPAN_FMT(name));
+		buf_add_span(&b, v.raw);
+	}
+	buf_add_str(&b, b.n > 0 ? "}" : "{}");
+	r = arena_dup(f->c->mcp->mem, buf_span(&b));
+	buf_free(&b);
+	return r;
+}
+
 int
 ask_push(struct forward *f, struct span method, struct span params,
     struct span upstream_id, struct span key, struct err *e)
@@ -89,6 +140,7 @@ ask_push(struct forward *f, struct span method, struct span params,
 	q->key = key;
 	f->up.extra_fd = fd;
 	f->up.on_extra = ask_on_mail;
+	params = without_task(f, method, params);
 	text = span_str(arena_printf(m->mem, "{\"jsonrpc\":\"2.0\",\"id\":"
 	    "\"o2-%x-%llx-%x\",\"method\":\"%.*s\"%s%.*s}", m->shm->slot,
 	    (unsigned long long)f->c->call_id, q->number, SPAN_FMT(method),
@@ -116,6 +168,8 @@ pass_answer(struct forward *f, struct question *q)
 	if (json_object(q->answer, names, v, 2) != JSON_OK)
 		return;
 	i = v[0].type != JSON_NONE ? 0 : 1;
+	if (i == 0 && has_tasks(f, SESSION_CAPS_TASKS))
+		own_task_note(f->c, f->target.server_id, v[0]);
 	raw = f->bridges && v[i].type == JSON_OBJECT ?
 	    bridge_answer(f, v[i].raw) : f->is_task && v[i].type == JSON_OBJECT ?
 	    task_answer(f, v[i].raw) : v[i].raw;

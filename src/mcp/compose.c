@@ -130,31 +130,6 @@ forward_compose(void *arg, const struct sess_info *s, struct buf *b,
 
 /* ---- capabilities of the client, as far as a server may use them ---------- */
 
-static struct span
-caps_to_json(struct arena *mem, uint32_t caps)
-{
-	bool any = false;
-	char *p = arena_alloc(mem, 160);
-	size_t n = 0;
-
-	n += (size_t)snprintf(p + n, 160 - n, "{");
-	if (caps & SESSION_CAP_SAMPLING) {
-		n += (size_t)snprintf(p + n, 160 - n, "\"sampling\":{}");
-		any = true;
-	}
-	if (caps & SESSION_CAP_ELICITATION) {
-		n += (size_t)snprintf(p + n, 160 - n, "%s\"elicitation\":{"
-		    "\"form\":{}%s}", any ? "," : "",
-		    caps & SESSION_CAP_ELICITATION_URL ? ",\"url\":{}" : "");
-		any = true;
-	}
-	if (caps & SESSION_CAP_ROOTS)
-		n += (size_t)snprintf(p + n, 160 - n, "%s\"roots\":{}",
-		    any ? "," : "");
-	n += (size_t)snprintf(p + n, 160 - n, "}");
-	return span_make(p, n);
-}
-
 /*
  * A server is told no more than this client declared. A legacy server that
  * keeps sessions gets one for this client's, because it remembers what was
@@ -169,20 +144,21 @@ forward_caps(struct forward *f)
 
 	f->caps_json = SPAN_LIT("{}");
 	if (c->modern) {
-		f->caps = mcp_caps_of_json(c->msg.m_capabilities);
+		f->caps = mcp_caps_of_json(c->msg.m_capabilities, false);
 		f->caps_json = c->msg.m_capabilities.raw;
 	} else if (c->has_session && c->may_stream)
 		f->caps = c->session.caps;
 	if (f->caps == 0)
 		return;
-	if (!c->modern)
-		f->caps_json = caps_to_json(c->mcp->mem, f->caps);
+	if (!c->modern)		/* modern servers know no tasks of clients */
+		f->caps_json = mcp_caps_to_json(c->mcp->mem,
+		    f->caps & ~SESSION_CAPS_TASKS);
 	h = c->modern ? hash_mix((uint64_t)c->who.user_id * 64 + f->caps) :
 	    c->session.id;
 	f->target.client_session = h != 0 ? h : 1;
 	f->target.client_caps = f->caps;
 	f->target.client_caps_json = arena_strdup(c->mcp->mem,
-	    caps_to_json(c->mcp->mem, f->caps));
+	    mcp_caps_to_json(c->mcp->mem, f->caps));
 }
 
 struct state_scope

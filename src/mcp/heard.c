@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "mcp/forward_int.h"
 #include "mcp/mailbox.h"
+#include "mcp/own_task.h"
 #include "mcp/stream.h"
 #include "shm/client.h"
 #include "shm/sess.h"
@@ -164,16 +165,33 @@ open_id(struct mcp_call *c, int64_t *server_id, struct span *upstream_id,
 }
 
 int
+heard_pass_up(struct mcp_call *c, int64_t server_id, struct span message,
+    struct err *e)
+{
+	struct upstream_target t;
+	struct sess_info info;
+	uint32_t server = mcp_server_by_id(c->policy, server_id), place;
+
+	if (server == POL_NONE || !pol_server(c->policy, server)->enabled ||
+	    !rbac_may_use_server(c->policy, c->who.user, server))
+		return not_ours(e);
+	upstream_target_copy(&t, c->mcp->mem, c->policy, server,
+	    c->mcp->conf.default_timeout_ms);
+	mcp_unpin(c);			/* what follows may wait */
+	if (shm_sess_client_get(c->mcp->shm, server_id, c->session.id,
+	    clock_mono_ms(), &info, &place) != SESS_THERE &&
+	    !upstream_link_of(c->mcp->pool, &t, c->session.id, &info))
+		return not_ours(e);
+	return upstream_post(c->mcp->pool, &t, &info, message, e);
+}
+
+int
 heard_take_answer(struct mcp_call *c, struct err *e)
 {
 	static const char *const names[] = { "result", "error" };
-	struct upstream_target t;
 	struct json_value v[2];
-	struct sess_info info;
 	struct span id = { NULL, 0 };
 	int64_t server_id = 0;
-	uint32_t server, place;
-	char *text;
 	int i;
 
 	c->msg.method = SPAN_LIT("response");
@@ -181,20 +199,12 @@ heard_take_answer(struct mcp_call *c, struct err *e)
 		return not_ours(e);
 	if (open_id(c, &server_id, &id, e) < 0)
 		return -1;
-	server = mcp_server_by_id(c->policy, server_id);
-	if (server == POL_NONE || !pol_server(c->policy, server)->enabled ||
-	    !rbac_may_use_server(c->policy, c->who.user, server))
-		return not_ours(e);
-	upstream_target_copy(&t, c->mcp->mem, c->policy, server,
-	    c->mcp->conf.default_timeout_ms);
-	mcp_unpin(c);			/* what follows may wait */
-	if ((shm_sess_client_get(c->mcp->shm, server_id, c->session.id,
-	    clock_mono_ms(), &info, &place) != SESS_THERE &&
-	    !upstream_link_of(c->mcp->pool, &t, c->session.id, &info)) ||
-	    json_object(c->http->body, names, v, 2) != JSON_OK)
+	if (json_object(c->http->body, names, v, 2) != JSON_OK)
 		return not_ours(e);
 	i = v[0].type != JSON_NONE ? 0 : 1;
-	text = arena_printf(c->mcp->mem, "{\"jsonrpc\":\"2.0\",\"id\":%.*s,"
-	    "\"%s\":%.*s}", SPAN_FMT(id), names[i], SPAN_FMT(v[i].raw));
-	return upstream_post(c->mcp->pool, &t, &info, span_str(text), e);
+	if (i == 0 && (c->session.caps & SESSION_CAPS_TASKS) != 0)
+		own_task_note(c, server_id, v[0]);
+	return heard_pass_up(c, server_id, span_str(arena_printf(c->mcp->mem,
+	    "{\"jsonrpc\":\"2.0\",\"id\":%.*s,\"%s\":%.*s}", SPAN_FMT(id),
+	    names[i], SPAN_FMT(v[i].raw))), e);
 }

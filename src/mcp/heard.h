@@ -34,5 +34,9 @@ bool	heard_by_call(const struct shm *, const char *run_dir,
 /* Worker: is this the id of such a question; the answer to it. */
 bool	heard_is_answer(struct span id);
 int	heard_take_answer(struct mcp_call *, struct err *);
+/* A message of the client into the session that it has at this server, which
+ * the caller may use and whose session there is alive. Unpins. */
+int	heard_pass_up(struct mcp_call *, int64_t server_id, struct span message,
+	    struct err *);
 
 #endif

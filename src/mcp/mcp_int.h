@@ -158,8 +158,6 @@ int	mcp_resource_decision(struct mcp_call *, struct span uri,
 /* handlers: fill reply->body with the result object, or -1 with err */
 typedef int (*mcp_handler)(struct mcp_call *, struct buf *result, struct err *);
 int	mcp_m_initialize(struct mcp_call *, struct buf *, struct err *);
-/* enum session_cap bits of a ClientCapabilities object */
-uint32_t mcp_caps_of_json(struct json_value);
 int	mcp_m_discover(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_empty(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_list_tools(struct mcp_call *, struct buf *, struct err *);
@@ -174,6 +172,12 @@ int	mcp_m_task(struct mcp_call *, struct buf *, struct err *);
 int	mcp_m_list_tasks(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_cancelled(struct mcp_call *, struct buf *, struct err *);
 int	mcp_n_ignored(struct mcp_call *, struct buf *, struct err *);
+int	mcp_n_task_status(struct mcp_call *, struct buf *, struct err *);
+
+/* caps.c: enum session_cap bits of a ClientCapabilities object, and back.
+ * Clients of 2025-11-25 alone know tasks of their own. */
+uint32_t mcp_caps_of_json(struct json_value, bool knows_tasks);
+struct span mcp_caps_to_json(struct arena *, uint32_t caps);
 
 /* m_task.c: what the servers behind the endpoint can do with tasks; pinned. */
 #define TASKS_EXTENSION	META_PREFIX "tasks"

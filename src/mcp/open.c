@@ -121,30 +121,6 @@ instructions(struct mcp_call *c, struct json_out *j)
 	buf_free(&text);
 }
 
-uint32_t
-mcp_caps_of_json(struct json_value caps)
-{
-	static const char *const names[] = { "sampling", "elicitation", "roots" };
-	static const char *const enames[] = { "url" };
-	struct json_value v[3], url;
-	uint32_t r = 0;
-
-	if (caps.type != JSON_OBJECT ||
-	    json_object(caps.raw, names, v, 3) != JSON_OK)
-		return 0;
-	if (v[0].type == JSON_OBJECT)
-		r |= SESSION_CAP_SAMPLING;
-	if (v[1].type == JSON_OBJECT) {
-		r |= SESSION_CAP_ELICITATION;
-		if (json_object(v[1].raw, enames, &url, 1) == JSON_OK &&
-		    url.type == JSON_OBJECT)
-			r |= SESSION_CAP_ELICITATION_URL;
-	}
-	if (v[2].type == JSON_OBJECT)
-		r |= SESSION_CAP_ROOTS;
-	return r;
-}
-
 int
 mcp_m_initialize(struct mcp_call *c, struct buf *out, struct err *e)
 {
@@ -169,7 +145,8 @@ mcp_m_initialize(struct mcp_call *c, struct buf *out, struct err *e)
 	    c->mcp->conf.session_lifetime_ms / 1000;
 	c->session.user_id = c->who.user_id;
 	c->session.revision = c->revision;
-	c->session.caps = mcp_caps_of_json(v[1]);
+	c->session.caps = mcp_caps_of_json(v[1],
+	    c->revision == MCP_LATEST_LEGACY);
 	session_seal(&c->session, mcp_endpoint(c), id);
 	http_reply_header(c->http->reply, "Mcp-Session-Id", id);
 	json_out_init(&j, out);

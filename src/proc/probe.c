@@ -21,6 +21,8 @@
 					 * and catalog each hold a copy */
 #define ITEMS_MAX	20000
 #define MARKS_MAX	64		/* x-mcp-header of a tool */
+#define WIDE_CAPS	"\"sampling\":{},\"elicitation\":{\"form\":{}," \
+			"\"url\":{}},\"roots\":{\"listChanged\":true}"
 
 struct probe {
 	struct shm	*shm;
@@ -287,6 +289,8 @@ full_probe(struct probe *p, struct err *e)
 	put(p, PROBE_RESULT, init.raw);
 	p->at = &p->wide;
 	p->is_modern = s.era == ERA_MODERN;
+	if (p->is_modern)		/* it knows no tasks of clients */
+		p->wide.client_caps_json = "{" WIDE_CAPS "}";
 	if (read_lists(p, init, e) < 0)
 		return fail(p, e);
 	buf_free(&result);
@@ -324,9 +328,12 @@ probe_run(struct shm *shm, const char *stdio_socket,
 	p.wide = *t;
 	p.wide.client_session = UPSTREAM_PROBE;
 	p.wide.client_caps = SESSION_CAP_SAMPLING | SESSION_CAP_ELICITATION |
-	    SESSION_CAP_ELICITATION_URL | SESSION_CAP_ROOTS;
-	p.wide.client_caps_json = "{\"sampling\":{},\"elicitation\":{"
-	    "\"form\":{},\"url\":{}},\"roots\":{\"listChanged\":true}}";
+	    SESSION_CAP_ELICITATION_URL | SESSION_CAP_ROOTS |
+	    SESSION_CAPS_TASKS;
+	p.wide.client_caps_json = "{" WIDE_CAPS ",\"tasks\":{\"list\":{},"
+	    "\"cancel\":{},\"requests\":{"
+	    "\"sampling\":{\"createMessage\":{}},"
+	    "\"elicitation\":{\"create\":{}}}}}";
 	p.at = t;
 	p.fd = fd;
 	p.deadline_ms = clock_mono_ms() + t->timeout_ms;

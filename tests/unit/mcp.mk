@@ -1,5 +1,9 @@
-check_PROGRAMS += %D%/test_catalog %D%/test_decode %D%/test_state %D%/test_task
-TESTS += %D%/test_catalog %D%/test_decode %D%/test_state %D%/test_task
+check_PROGRAMS += %D%/test_caps %D%/test_catalog %D%/test_decode %D%/test_state %D%/test_task
+TESTS += %D%/test_caps %D%/test_catalog %D%/test_decode %D%/test_state %D%/test_task
+
+%C%_test_caps_SOURCES = %D%/test_caps.c
+%C%_test_caps_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+%C%_test_caps_LDADD = $(OMNI2_LIBS) $(CMOCKA_LIBS) $(THIRD_LIBS)
 
 %C%_test_catalog_SOURCES = %D%/test_catalog.c
 %C%_test_catalog_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)

@@ -24,7 +24,7 @@
 
 static const struct session sample = { .id = 0x1122334455667788ULL,
 	.expires = NOW + 60, .user_id = 42, .revision = 20251125,
-	.caps = SESSION_CAP_SAMPLING | SESSION_CAP_TASKS };
+	.caps = SESSION_CAP_SAMPLING | SESSION_CAP_TASKS_CANCEL };
 
 static int
 fresh(void **state)
