@@ -740,6 +740,18 @@ json_object(struct span object, const char *const *names,
 	return json_object_at(NULL, object, names, values, n);
 }
 
+struct json_value
+json_member(struct json_value object, const char *name)
+{
+	const char *names[1] = { name };
+	struct json_value v = { JSON_NONE, { NULL, 0 } };
+
+	if (object.type != JSON_OBJECT ||
+	    json_object(object.raw, names, &v, 1) != JSON_OK)
+		v.type = JSON_NONE;
+	return v;
+}
+
 bool
 json_string_plain(struct json_value v, struct span *out)
 {

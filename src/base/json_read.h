@@ -90,6 +90,10 @@ enum json_status json_object(struct span object, const char *const *names,
 enum json_status json_object_at(const struct json_index *, struct span object,
 	    const char *const *names, struct json_value *values, int n);
 
+/* One member of a value in a checked text. JSON_NONE: the value is no object,
+ * is refused as above, or has no such member. */
+struct json_value json_member(struct json_value object, const char *name);
+
 /* Walks members or elements; start with *pos = 0. Checked text only.
  * Returns true while there is one. name is raw, without its quotes. */
 bool	json_next_member(struct span object, size_t *pos, struct span *name,

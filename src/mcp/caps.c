@@ -6,22 +6,10 @@
  */
 #include "mcp/mcp_int.h"
 
-static struct json_value
-member(struct json_value object, const char *name)
-{
-	const char *names[1] = { name };
-	struct json_value v = { JSON_NONE, { NULL, 0 } };
-
-	if (object.type != JSON_OBJECT ||
-	    json_object(object.raw, names, &v, 1) != JSON_OK)
-		v.type = JSON_NONE;
-	return v;
-}
-
 static bool
 has(struct json_value object, const char *name)
 {
-	return member(object, name).type == JSON_OBJECT;
+	return json_member(object, name).type == JSON_OBJECT;
 }
 
 /* Tasks that the client keeps for what it is asked. Without any there is
@@ -29,14 +17,14 @@ has(struct json_value object, const char *name)
 static uint32_t
 tasks_of(struct json_value tasks, uint32_t caps)
 {
-	struct json_value requests = member(tasks, "requests");
+	struct json_value requests = json_member(tasks, "requests");
 	uint32_t r = 0;
 
 	if ((caps & SESSION_CAP_SAMPLING) != 0 &&
-	    has(member(requests, "sampling"), "createMessage"))
+	    has(json_member(requests, "sampling"), "createMessage"))
 		r |= SESSION_CAP_SAMPLING_TASKS;
 	if ((caps & SESSION_CAP_ELICITATION) != 0 &&
-	    has(member(requests, "elicitation"), "create"))
+	    has(json_member(requests, "elicitation"), "create"))
 		r |= SESSION_CAP_ELICITATION_TASKS;
 	if (r == 0)
 		return 0;
@@ -50,7 +38,7 @@ tasks_of(struct json_value tasks, uint32_t caps)
 uint32_t
 mcp_caps_of_json(struct json_value caps, bool knows_tasks)
 {
-	struct json_value elicitation = member(caps, "elicitation");
+	struct json_value elicitation = json_member(caps, "elicitation");
 	uint32_t r = 0;
 
 	if (has(caps, "sampling"))
@@ -61,7 +49,7 @@ mcp_caps_of_json(struct json_value caps, bool knows_tasks)
 		r |= SESSION_CAP_ELICITATION_URL;
 	if (has(caps, "roots"))
 		r |= SESSION_CAP_ROOTS;
-	return knows_tasks ? r | tasks_of(member(caps, "tasks"), r) : r;
+	return knows_tasks ? r | tasks_of(json_member(caps, "tasks"), r) : r;
 }
 
 static void

@@ -21,24 +21,12 @@
 #define NEEDS_CAPABILITY (-32021)
 
 static struct json_value
-member(struct json_value object, const char *name)
-{
-	const char *names[1] = { name };
-	struct json_value v = { JSON_NONE, { NULL, 0 } };
-
-	if (object.type != JSON_OBJECT ||
-	    json_object(object.raw, names, &v, 1) != JSON_OK)
-		v.type = JSON_NONE;
-	return v;
-}
-
-static struct json_value
 answer(const struct forward *f, const char *name)
 {
 	struct json_value message = { JSON_OBJECT,
 	    buf_span(&f->c->mcp->response) };
 
-	return member(message, name);
+	return json_member(message, name);
 }
 
 bool
@@ -51,9 +39,9 @@ drive_is_refused(const struct forward *f)
 	    !f->up.answer_is_error || !span_is(f->c->msg.method, "tools/call"))
 		return false;
 	error = answer(f, "error");
-	v = member(member(error, "data"), "requiredCapabilities");
-	return json_int(member(error, "code"), &code) &&
-	    code == NEEDS_CAPABILITY && member(member(v, "extensions"),
+	v = json_member(json_member(error, "data"), "requiredCapabilities");
+	return json_int(json_member(error, "code"), &code) &&
+	    code == NEEDS_CAPABILITY && json_member(json_member(v, "extensions"),
 	    TASKS_EXTENSION).type == JSON_OBJECT;
 }
 
@@ -75,7 +63,7 @@ bool
 drive_has_task(const struct forward *f)
 {
 	return f->drives && !f->up.answer_is_error &&
-	    span_is(member(answer(f, "result"), "resultType").raw, "\"task\"");
+	    span_is(json_member(answer(f, "result"), "resultType").raw, "\"task\"");
 }
 
 /* ---- requests of our own -------------------------------------------------- */
@@ -202,7 +190,7 @@ static int
 ask(struct forward *f, struct json_value task, int64_t deadline_ms,
     struct err *e)
 {
-	struct span questions = new_questions(f, member(task,
+	struct span questions = new_questions(f, json_member(task,
 	    "inputRequests"));
 
 	if (questions.n == 0)
@@ -220,13 +208,13 @@ static int
 step(struct forward *f, struct json_value task, int64_t deadline_ms,
     struct err *e)
 {
-	struct span status = member(task, "status").raw;
-	struct json_value interval = member(task, "pollIntervalMs");
+	struct span status = json_member(task, "status").raw;
+	struct json_value interval = json_member(task, "pollIntervalMs");
 	int rc = 0;
 
 	f->driven_is_error = span_is(status, "\"failed\"");
 	if (span_is(status, "\"completed\"") || f->driven_is_error) {
-		f->driven = member(task, f->driven_is_error ? "error" :
+		f->driven = json_member(task, f->driven_is_error ? "error" :
 		    "result");
 		return f->driven.type == JSON_OBJECT ? 0 :
 		    err_set(e, ERR_UPSTREAM, "server \"%s\": its task ended "
@@ -268,7 +256,7 @@ drive_request(struct forward *f, const char *method, int64_t deadline_ms,
 int
 drive_to_end(struct forward *f, struct err *e)
 {
-	struct json_value id = member(answer(f, "result"), "taskId");
+	struct json_value id = json_member(answer(f, "result"), "taskId");
 	char *text = arena_alloc(f->c->mcp->mem, id.raw.n + 1);
 	long n = json_string_decode(id, text, id.raw.n + 1);
 	int rc;

@@ -27,24 +27,12 @@
 #define RELATED		META_PREFIX "related-task"
 
 static struct json_value
-member(struct json_value object, const char *name)
-{
-	const char *names[1] = { name };
-	struct json_value v = { JSON_NONE, { NULL, 0 } };
-
-	if (object.type != JSON_OBJECT ||
-	    json_object(object.raw, names, &v, 1) != JSON_OK)
-		v.type = JSON_NONE;
-	return v;
-}
-
-static struct json_value
 answer(const struct forward *f, const char *name)
 {
 	struct json_value message = { JSON_OBJECT,
 	    buf_span(&f->c->mcp->response) };
 
-	return member(message, name);
+	return json_member(message, name);
 }
 
 static bool
@@ -83,7 +71,7 @@ put_member(struct buf *b, struct span name, struct span value)
 static struct span
 status_of(struct json_value task, struct json_value status)
 {
-	return is_text(status, "completed") && span_is(member(member(task,
+	return is_text(status, "completed") && span_is(json_member(json_member(task,
 	    "result"), "isError").raw, "true") ? SPAN_LIT("\"failed\"") :
 	    status.raw;
 }
@@ -126,7 +114,7 @@ put_related(struct span object, struct span id, struct buf *b)
 	buf_add_str(b, "{\"_meta\":{\"" RELATED "\":{\"taskId\":");
 	buf_add_span(b, id);
 	buf_add_char(b, '}');
-	v = member((struct json_value){ JSON_OBJECT, object }, "_meta");
+	v = json_member((struct json_value){ JSON_OBJECT, object }, "_meta");
 	while (v.type == JSON_OBJECT &&
 	    json_next_member(v.raw, &at, &inner, &m))
 		if (!span_is(inner, RELATED))
@@ -212,7 +200,7 @@ keep(struct forward *f, struct span result, struct err *e)
 	    slot_next_call(m->shm)) < 0)
 		goto failed;
 	spool_event(&s, span_str(arena_printf(m->mem, "\"status\":\"%s\","
-	    "%.*s", span_is(member(v, "isError").raw, "true") ? "failed" :
+	    "%.*s", span_is(json_member(v, "isError").raw, "true") ? "failed" :
 	    "completed", SPAN_FMT(task))), id);
 	for (; result.n > 0; result = span_skip(result, n)) {
 		n = result.n < CHUNK ? result.n : CHUNK;
@@ -303,13 +291,13 @@ created(struct forward *f, struct json_value result, struct err *e)
 	struct span r;
 	struct buf b;
 
-	if (!is_text(member(result, "resultType"), "task"))
+	if (!is_text(json_member(result, "resultType"), "task"))
 		return keep(f, result.raw, e);
 	buf_init(&b, result.raw.n + 16384);
 	buf_add_str(&b, "{\"task\":{");
 	put_task(result, true, &b);
 	buf_add_char(&b, '}');
-	if ((meta = member(result, "_meta")).type == JSON_OBJECT)
+	if ((meta = json_member(result, "_meta")).type == JSON_OBJECT)
 		put_member(&b, SPAN_LIT("_meta"), meta.raw);
 	buf_add_char(&b, '}');
 	r = keep_text(f, &b);
@@ -444,7 +432,7 @@ cancel(struct forward *f, struct err *e)
 {
 	int64_t end_ms = clock_mono_ms() + f->target.timeout_ms, until_ms;
 
-	if (has_ended(member(answer(f, "result"), "status"))) {
+	if (has_ended(json_member(answer(f, "result"), "status"))) {
 		f->up.is_blameless = true;
 		return err_set(e, ERR_PARAMS,
 		    "Cannot cancel task: it has ended");
@@ -453,7 +441,7 @@ cancel(struct forward *f, struct err *e)
 		return -1;
 	until_ms = clock_mono_ms() + CANCEL_MS;
 	while (drive_request(f, "tasks/get", end_ms, e) == 0) {
-		if (has_ended(member(answer(f, "result"), "status")) ||
+		if (has_ended(json_member(answer(f, "result"), "status")) ||
 		    clock_mono_ms() >= until_ms)
 			return 0;
 		fiber_sleep(CANCEL_NAP_MS);
@@ -467,7 +455,7 @@ wait_result(struct forward *f, struct err *e)
 {
 	if (drive_wait(f, e) == 0)
 		return 0;
-	if (!f->up.answer_is_error && is_text(member(answer(f, "result"),
+	if (!f->up.answer_is_error && is_text(json_member(answer(f, "result"),
 	    "status"), "cancelled"))
 		err_set(e, ERR_PARAMS, "the task was cancelled");
 	f->up.is_blameless |= e->code == ERR_PARAMS || e->code == ERR_TIMEOUT;
