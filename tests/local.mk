@@ -10,6 +10,7 @@ include tests/unit/ctl.mk
 include tests/unit/mcp.mk
 include tests/unit/net.mk
 include tests/unit/policy.mk
+include tests/unit/proc.mk
 include tests/unit/shm.mk
 include tests/unit/stdio.mk
 include tests/unit/store.mk

@@ -5,5 +5,6 @@ noinst_LIBRARIES += %D%/libproc.a
 	%D%/links.h %D%/links.c \
 	%D%/listener.h %D%/listener_int.h %D%/listener.c \
 	%D%/ears.c %D%/hearing.c %D%/client_link.c \
+	%D%/lists.h %D%/lists.c %D%/poll_db.h %D%/poll_db.c \
 	%D%/poller.c %D%/master.h %D%/master.c %D%/master_spawn.c \
 	%D%/master_load.c %D%/control.c %D%/notify.c

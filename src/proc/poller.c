@@ -19,13 +19,13 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/fdio.h"
-#include "base/hash.h"
 #include "base/log.h"
-#include "base/json_read.h"
 #include "conf/model.h"
 #include "mcp/catalog.h"
 #include "mcp/spool.h"
 #include "proc/listener.h"
+#include "proc/lists.h"
+#include "proc/poll_db.h"
 #include "proc/probe.h"
 #include "proc/proc.h"
 #include "shm/client.h"
@@ -33,7 +33,6 @@
 #include "shm/health.h"
 #include "shm/legacy.h"
 #include "shm/slot.h"
-#include "store/store.h"
 #include "upstream/hear.h"
 
 #define PROBES_MAX	16
@@ -47,14 +46,7 @@ struct known {
 	bool		 enabled, wanted, is_dual;
 	struct arena	*mem;		/* of target, replaced with the config */
 	struct upstream_target target;
-	/* the last good lists: one report, parsed */
-	char		*report;
-	struct cat_source_item *item;
-	uint32_t	 n_items;
-	struct span	 capabilities, info, instructions;
-	enum sess_era	 era;
-	char		 version[16];
-	bool		 listed;
+	struct lists	 lists;
 	/* the probe under way */
 	pid_t		 pid;
 	int		 fd;
@@ -72,10 +64,8 @@ struct poller {
 	struct shm	*shm;
 	struct known	**k;
 	size_t		 n, running;
-	struct db	*db;
-	int64_t		 next_db_ms, next_sweep_ms;
-	bool		 db_was_up;
-	int64_t		 reload_asked_ms;
+	struct poll_db	 db;
+	int64_t		 next_sweep_ms;
 	uint64_t	 conf_generation, policy_generation;
 	struct conf	 conf;
 	bool		 changed;	/* the catalog must be built again */
@@ -100,17 +90,6 @@ on_wake(int sig)
 /* ---- servers ------------------------------------------------------------------- */
 
 static void
-forget_report(struct known *k)
-{
-	free(k->report);
-	free(k->item);
-	k->report = NULL;
-	k->item = NULL;
-	k->n_items = 0;
-	k->capabilities = k->info = k->instructions = span_make(NULL, 0);
-}
-
-static void
 end_probe(struct poller *p, struct known *k, bool kill_it)
 {
 	if (k->pid == 0)
@@ -130,7 +109,7 @@ free_known(struct poller *p, struct known *k)
 {
 	end_probe(p, k, true);
 	listener_end(&k->listener);
-	forget_report(k);
+	lists_free(&k->lists);
 	arena_free(&k->mem);
 	free(k);
 }
@@ -177,64 +156,13 @@ set_status(struct poller *p, struct known *k, enum shm_health_status st,
 }
 
 static void
-add_item(struct known *k, enum item_kind kind, struct span raw, uint32_t *cap)
-{
-	if (k->n_items == *cap) {
-		*cap = *cap == 0 ? 64 : *cap * 2;
-		k->item = xrealloc(k->item, *cap * sizeof(k->item[0]));
-	}
-	k->item[k->n_items].kind = kind;
-	k->item[k->n_items++].raw = raw;
-}
-
-static struct span
-keep(char **at, struct span s)
-{
-	struct span r = span_make(*at, s.n);
-
-	if (s.n > 0)
-		memcpy(*at, s.p, s.n);
-	*at += s.n;
-	return r;
-}
-
-/*
- * A poller that was started anew knows nothing; what its predecessor published
- * is still there. Without this the first catalog would take every tool away.
- */
-static void
-inherit_lists(struct poller *p, struct known *k)
+inherit(struct poller *p, struct known *k)
 {
 	const struct cat_head *c = shm_pin(p->shm, SNAP_CATALOG, NULL);
-	const struct cat_server *s;
-	uint32_t i, kind, cap = 0;
-	size_t size = 0;
-	char *at;
 
 	if (c == NULL)
 		return;
-	i = catalog_find_server(c, k->id);
-	s = i == CAT_NONE ? NULL : cat_server(c, i);
-	if (s == NULL || !s->listed) {
-		shm_unpin(p->shm, SNAP_CATALOG);
-		return;
-	}
-	size = s->capabilities.len + s->info.len + s->instructions.len + 1;
-	for (kind = 0; kind < ITEM_KIND_COUNT; kind++)
-		for (i = 0; i < s->n[kind]; i++)
-			size += cat_item(c, s->first[kind] + i)->raw.len;
-	at = k->report = xmalloc(size);
-	k->capabilities = keep(&at, cat_span(c, s->capabilities));
-	k->info = keep(&at, cat_span(c, s->info));
-	k->instructions = keep(&at, cat_span(c, s->instructions));
-	for (kind = 0; kind < ITEM_KIND_COUNT; kind++)
-		for (i = 0; i < s->n[kind]; i++)
-			add_item(k, (enum item_kind)kind, keep(&at,
-			    cat_span(c, cat_item(c, s->first[kind] + i)->raw)),
-			    &cap);
-	k->era = (enum sess_era)s->era;
-	span_copy(k->version, sizeof(k->version), cat_span(c, s->version));
-	k->listed = true;
+	lists_inherit(&k->lists, c, k->id);
 	shm_unpin(p->shm, SNAP_CATALOG);
 }
 
@@ -253,7 +181,7 @@ note_server(struct poller *p, const struct pol_head *pol, uint32_t i)
 		p->k = xrealloc(p->k, (p->n + 1) * sizeof(p->k[0]));
 		p->k[p->n++] = k;
 		p->changed = true;
-		inherit_lists(p, k);
+		inherit(p, k);
 	}
 	old_hash = k->mem != NULL ? k->target.config_hash : ~s->config_hash;
 	if (k->mem == NULL)
@@ -388,142 +316,40 @@ plan(struct poller *p, struct known *k, bool ok)
 	k->next_full_ms = now + k->retry_ms;	/* comes back: read it anew */
 }
 
-static struct span
-member_of(struct span object, const char *name)
-{
-	struct json_value v;
-
-	if (json_object(object, &name, &v, 1) != JSON_OK)
-		return span_make(NULL, 0);
-	return v.raw;
-}
-
-static bool
-part_kind(uint32_t part, enum item_kind *kind)
-{
-	switch ((enum probe_part)part) {
-	case PROBE_TOOL:
-		*kind = ITEM_TOOL;
-		return true;
-	case PROBE_RESOURCE:
-		*kind = ITEM_RESOURCE;
-		return true;
-	case PROBE_TEMPLATE:
-		*kind = ITEM_TEMPLATE;
-		return true;
-	case PROBE_PROMPT:
-		*kind = ITEM_PROMPT;
-		return true;
-	case PROBE_OPENED:
-	case PROBE_RESULT:
-	case PROBE_DONE:
-	case PROBE_FAILED:
-		break;
-	}
-	return false;
-}
-
 static void
 count_items(struct poller *p, const struct known *k)
 {
 	struct shm_health *h = health_of(p, k);
-	uint64_t n[ITEM_KIND_COUNT] = { 0 };
-	uint32_t i;
+	uint64_t n[ITEM_KIND_COUNT];
 
-	for (i = 0; i < k->n_items; i++)
-		n[k->item[i].kind]++;
 	if (h == NULL)
 		return;
+	lists_count(&k->lists, n);
 	atomic_store(&h->tools, n[ITEM_TOOL]);
 	atomic_store(&h->resources, n[ITEM_RESOURCE]);
 	atomic_store(&h->templates, n[ITEM_TEMPLATE]);
 	atomic_store(&h->prompts, n[ITEM_PROMPT]);
 }
 
-/* Next part of a report; false at its end or if it is cut. */
-static bool
-next_part(const struct buf *in, size_t *at, struct probe_head *h,
-    struct span *body)
-{
-	if (in->n - *at < sizeof(*h))
-		return false;
-	memcpy(h, in->p + *at, sizeof(*h));
-	if (in->n - *at - sizeof(*h) < h->size)
-		return false;
-	*body = span_make(in->p + *at + sizeof(*h), h->size);
-	*at += sizeof(*h) + h->size;
-	return true;
-}
-
-/* PROBE_DONE, PROBE_FAILED (why filled), or 0: the probe died. */
-static uint32_t
-report_end(const struct known *k, char *why, size_t size)
-{
-	struct probe_head h;
-	struct span body;
-	size_t at = 0;
-
-	while (next_part(&k->in, &at, &h, &body))
-		if (h.part == PROBE_DONE || h.part == PROBE_FAILED) {
-			span_copy(why, size, body);
-			return h.part;
-		}
-	span_copy(why, size, SPAN_LIT("the probe did not finish"));
-	return 0;
-}
-
-/* What the server says of itself. */
-static uint64_t
-face_of(const struct known *k)
-{
-	return hash_bytes(1, k->capabilities.p, k->capabilities.n) ^
-	    hash_bytes(2, k->info.p, k->info.n) ^
-	    hash_bytes(3, k->version, strlen(k->version));
-}
-
 /* A complete report of a full probe becomes the known lists. */
 static void
 take_report(struct poller *p, struct known *k)
 {
-	uint64_t old_face = face_of(k);
-	struct probe_opened o;
-	struct probe_head h;
-	struct span body;
-	enum item_kind kind;
-	uint32_t cap = 0;
-	size_t at = 0;
+	uint64_t old_face = lists_face(&k->lists);
+	bool was_listed = k->lists.listed;
 
-	forget_report(k);
-	k->report = k->in.p;		/* spans point into it: kept */
-	while (next_part(&k->in, &at, &h, &body)) {
-		if (h.part == PROBE_OPENED && h.size == sizeof(o)) {
-			memcpy(&o, body.p, sizeof(o));
-			k->era = (enum sess_era)o.era;
-			span_copy(k->version, sizeof(k->version),
-			    span_make(o.version, strnlen(o.version,
-			    sizeof(o.version))));
-		} else if (h.part == PROBE_RESULT) {
-			k->capabilities = member_of(body, "capabilities");
-			k->info = member_of(body, "serverInfo");
-			k->instructions = member_of(body, "instructions");
-			if (k->instructions.n > 0 &&
-			    k->instructions.p[0] != '"')
-				k->instructions = span_make(NULL, 0);
-		} else if (part_kind(h.part, &kind))
-			add_item(k, kind, body, &cap);
-	}
-	if (k->listed && face_of(k) != old_face && health_of(p, k) != NULL)
-		legacy_forget(health_of(p, k));
-	k->listed = true;
-	memset(&k->in, 0, sizeof(k->in));
+	lists_take(&k->lists, &k->in);
 	buf_init(&k->in, REPORT_MAX);
+	if (was_listed && lists_face(&k->lists) != old_face &&
+	    health_of(p, k) != NULL)
+		legacy_forget(health_of(p, k));
 }
 
 static void
 probe_ended(struct poller *p, struct known *k)
 {
 	char why[256];
-	uint32_t end = report_end(k, why, sizeof(why));
+	uint32_t end = lists_report_end(buf_span(&k->in), why, sizeof(why));
 	bool full = k->full, ok = end == PROBE_DONE;
 
 	atomic_fetch_add(ok ? &shm_poll(p->shm)->discoveries :
@@ -627,7 +453,7 @@ look_for_dual(struct poller *p, int64_t now)
 		struct known *k = p->k[i];
 		struct shm_health *h = health_of(p, k);
 
-		is_dual = k->era == ERA_MODERN && h != NULL &&
+		is_dual = k->lists.era == ERA_MODERN && h != NULL &&
 		    legacy_known(h, k->target.config_hash, now, NULL) ==
 		    LEGACY_YES;
 		changed |= is_dual != k->is_dual;
@@ -657,10 +483,10 @@ tend_listeners(struct poller *p)
 		if (k->target.transport == TRANSPORT_STDIO)
 			continue;
 		w.has_links = has_links(p, k);
-		w.wanted = k->enabled && k->listed && h != NULL &&
+		w.wanted = k->enabled && k->lists.listed && h != NULL &&
 		    (w.has_links ||
 		    atomic_load(&h->status) == HEALTH_HEALTHY);
-		w.era = k->era;
+		w.era = k->lists.era;
 		w.is_dual = k->is_dual;
 		ending |= listener_tend(&k->listener, p->proc, &k->target, &w,
 		    now);
@@ -694,14 +520,14 @@ publish(struct poller *p)
 		src[n].server_id = k->id;
 		src[n].org = k->org;
 		src[n].name = k->name;
-		src[n].era = k->era;
-		src[n].listed = k->listed;
-		src[n].version = k->version;
-		src[n].capabilities = k->capabilities;
-		src[n].info = k->info;
-		src[n].instructions = k->instructions;
-		src[n].item = k->item;
-		src[n++].n_items = k->n_items;
+		src[n].era = k->lists.era;
+		src[n].listed = k->lists.listed;
+		src[n].version = k->lists.version;
+		src[n].capabilities = k->lists.capabilities;
+		src[n].info = k->lists.info;
+		src[n].instructions = k->lists.instructions;
+		src[n].item = k->lists.item;
+		src[n++].n_items = k->lists.n_items;
 	}
 	c = shm_gen_buffer(p->shm, SNAP_CATALOG, b, &size);
 	if (catalog_build(c, size, 1, src, n, &dropped, &e) < 0)
@@ -723,98 +549,6 @@ publish(struct poller *p)
 	free(src);
 }
 
-/* ---- the database ---------------------------------------------------------------------- */
-
-static void
-set_db_state(struct poller *p, enum shm_db_state st)
-{
-	struct shm_poll *w = shm_poll(p->shm);
-
-	if (atomic_load(&w->db_state) == (uint64_t)st)
-		return;
-	atomic_store(&w->db_since_wall_us, clock_wall_us());
-	atomic_store(&w->db_state, st);
-	if (st == DB_DOWN)
-		log_warn("the database is away");
-	else if (st == DB_UP && p->db_was_up)
-		log_info("the database is back");
-	if (st == DB_UP)
-		p->db_was_up = true;
-}
-
-static void
-ask_reload(struct poller *p)
-{
-	char word = PROC_WORD_RELOAD;
-
-	p->reload_asked_ms = clock_mono_ms();
-	(void)!write(p->proc->master_fd[1], &word, 1);
-}
-
-static void
-open_db(struct poller *p)
-{
-	struct err e;
-
-	p->next_db_ms = clock_mono_ms() + 1000;
-	p->db = db_open(p->conf.database_url, 2000, &e);
-	if (p->db == NULL) {
-		set_db_state(p, DB_DOWN);
-		return;
-	}
-	if (db_listen(p->db, &e, "omni2_policy") < 0) {
-		log_warn("database: %s", e.text);
-		db_close(&p->db);
-		set_db_state(p, DB_DOWN);
-		return;
-	}
-	set_db_state(p, DB_UP);
-	ask_reload(p);			/* what changed while we did not listen */
-}
-
-/* Asked once a second; said once a minute. */
-static bool
-has_tables(struct poller *p)
-{
-	static struct log_limit limit = { .interval_ms = 60000 };
-	struct err e;
-
-	if (store_schema_check(p->db, &e) == 0)
-		return true;
-	p->reload_asked_ms = clock_mono_ms();
-	if (log_limit_ok(&limit))
-		log_warn("%s", e.text);
-	return false;
-}
-
-static void
-tend_db(struct poller *p, bool readable)
-{
-	int64_t now = clock_mono_ms();
-
-	if (p->conf.database_url[0] == '\0') {
-		set_db_state(p, DB_NOT_CONFIGURED);
-		return;
-	}
-	if (p->db == NULL) {
-		if (now >= p->next_db_ms)
-			open_db(p);
-		return;
-	}
-	if (readable && db_notified(p->db))
-		ask_reload(p);
-	if (!db_is_ok(p->db)) {
-		db_close(&p->db);
-		set_db_state(p, DB_DOWN);
-		p->next_db_ms = now + 200;
-		return;
-	}
-	/* the loader could not read it, but maybe can now: once a second */
-	if (atomic_load(&shm_ctl(p->shm)->db_loaded) == 0 &&
-	    now - p->reload_asked_ms > 1000 && has_tables(p))
-		ask_reload(p);
-}
-
 /* ---- the loop ----------------------------------------------------------------------------- */
 
 static void
@@ -831,11 +565,9 @@ wait_for_news(struct poller *p, bool *db_readable)
 			fds[n++] = (struct pollfd){ .fd = p->k[i]->fd,
 			    .events = POLLIN };
 		}
-	if (p->db != NULL) {
-		of[n] = NULL;
-		fds[n++] = (struct pollfd){ .fd = db_fd(p->db),
-		    .events = POLLIN };
-	}
+	of[n] = NULL;			/* poll(2) passes over a -1 */
+	fds[n++] = (struct pollfd){ .fd = poll_db_fd(&p->db),
+	    .events = POLLIN };
 	*db_readable = false;
 	/* signals end the wait at once: new generations, the end */
 	if (poll(fds, n, 100) <= 0)
@@ -868,7 +600,7 @@ poller_main(struct proc *proc, uint32_t slot)
 	p.changed = true;
 	while (!stop) {
 		refresh(&p);
-		tend_db(&p, db_readable);
+		poll_db_tend(&p.db, proc, &p.conf, db_readable);
 		start_due(&p);
 		if (p.changed)
 			publish(&p);
@@ -883,7 +615,6 @@ poller_main(struct proc *proc, uint32_t slot)
 	for (i = 0; i < p.n; i++)
 		free_known(&p, p.k[i]);
 	free(p.k);
-	if (p.db != NULL)
-		db_close(&p.db);
+	poll_db_close(&p.db);
 	return 0;
 }
