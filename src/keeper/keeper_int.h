@@ -2,8 +2,9 @@
  * keeper_int -- what the files of the keeper share: its connections and the
  * lists they are in.
  *
- * keeper.c: accepting, waiting for heads, handing over. stream.c: connections
- * that workers gave away for life.
+ * keeper.c: accepting and waiting for heads. hand.c: to the workers. back.c:
+ * from them. orphans.c: from those that were killed. stream.c: connections that
+ * workers gave away for life.
  */
 #ifndef OMNI2_KEEPER_KEEPER_INT_H
 #define OMNI2_KEEPER_KEEPER_INT_H
@@ -12,10 +13,18 @@
 #include "keeper/keeper.h"
 
 enum state { FREE, IDLE, READING, QUEUED, AWAY, STREAM, STATES };
+enum refusal { REFUSE_LATE, REFUSE_MALFORMED, REFUSE_LARGE, REFUSE_BUSY };
 
 #define NONE		UINT32_MAX
 #define RECHECKS_MAX	4	/* streams that workers look at now */
 #define SESSION_BUCKETS	1024
+
+/* What an epoll event is about; below all of them: the place of a connection. */
+#define TAG_BACK	0xfffffffeu
+#define TAG_WORK	0xfffffffdu
+#define TAG_CONTROL	0xfffffffcu
+#define TAG_API		0xfffffffbu
+#define TAG_LISTEN	0xfff00000u	/* + number */
 
 struct stream {
 	struct stream_info info;
@@ -85,9 +94,33 @@ struct keeper {
 void	keeper_move(struct keeper *, uint32_t, enum state, int64_t now);
 void	keeper_arm(struct keeper *, uint32_t, bool out);
 void	keeper_drop(struct keeper *, uint32_t);
-void	keeper_relieve(struct keeper *);
+void	keeper_drop_input(struct connection *);
+/* Sends the answer as far as the socket takes it, and drops. */
+void	keeper_refuse(struct keeper *, uint32_t, enum refusal);
+/* A place for a new connection. fd is the keeper's from then on; NONE: there is
+ * no room, and it is closed. */
+uint32_t keeper_admit(struct keeper *, int fd, const char *peer, int64_t now);
+/* Looks whether what was read is a complete head. */
+void	keeper_look(struct keeper *, uint32_t, int64_t now);
 /* The place of id if it is that very connection and in this state, or NONE. */
 uint32_t keeper_find(const struct keeper *, uint64_t id, enum state);
+
+/* hand.c */
+extern const uint32_t hand_tags[LANE_KINDS];
+/* The head is complete: to a worker, or into the queue, or refused. */
+void	hand_complete(struct keeper *, uint32_t, int64_t now);
+void	hand_writable(struct keeper *, uint32_t lane, int64_t now);
+/*
+ * If requests wait and no worker is idle: asks workers that only hold a quiet
+ * keep-alive connection to give it back, and the master for more workers.
+ */
+void	hand_relieve(struct keeper *);
+
+/* back.c */
+void	back_read(struct keeper *, int64_t now);
+
+/* orphans.c */
+void	orphans_close(struct keeper *, int64_t now);
 
 /* stream.c */
 void	stream_setup(struct keeper *);

@@ -193,7 +193,7 @@ pump(struct keeper *k, int64_t now)
 			make_stale(k, i);
 	}
 	if (sent)
-		keeper_relieve(k);
+		hand_relieve(k);
 }
 
 void

@@ -133,6 +133,10 @@ def test_malformed(_env, it):
         status = raw_status(got)
         if status not in allowed:
             wrong.append(f"{name}: {status} {got[:120]!r}, want {allowed}")
+        head, _, body = got.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        if length and int(length[1]) != len(body):
+            wrong.append(f"{name}: {len(body)} bytes after {head!r}")
         it.healthy(name)
     check(not wrong, "\n".join(wrong))
 
