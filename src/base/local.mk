@@ -9,7 +9,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/fiber.c %D%/fiber.h \
 	%D%/glob.c %D%/glob.h \
 	%D%/hash.c %D%/hash.h \
-	%D%/json_read.c %D%/json_read.h \
+	%D%/json_check.c %D%/json_int.h %D%/json_read.c %D%/json_read.h %D%/json_text.c \
 	%D%/json_scan.c %D%/json_scan.h \
 	%D%/json_write.c %D%/json_write.h \
 	%D%/large.c %D%/large.h \
