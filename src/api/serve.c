@@ -25,7 +25,6 @@
 
 #define FAILURES_MAX	30	/* wrong credentials of one address, */
 #define FAILURES_MS	60000	/* in so long */
-#define TRAIL_MS	5000
 
 struct api_http {
 	struct shm	*shm;
@@ -231,22 +230,6 @@ put_problem(struct request *q)
 
 /* ---- the record ------------------------------------------------------------------- */
 
-static enum shm_counter
-counter_of(enum audit_decision d)
-{
-	switch (d) {
-	case AUDIT_ALLOW:
-		return C_DECIDED_ALLOW;
-	case AUDIT_DENY:
-		return C_DECIDED_DENY;
-	case AUDIT_LIMIT:
-		return C_DECIDED_LIMIT;
-	case AUDIT_UNAUTHENTICATED:
-		break;
-	}
-	return C_UNAUTHENTICATED;
-}
-
 /* What was changed or asked for: the parameter of the path, or the name. */
 static const char *
 object_of(const struct api_call *c)
@@ -324,7 +307,6 @@ trail(struct request *q, struct err *e)
 	bool failed = q->err.code != ERR_NONE;
 	struct audit_record r;
 	char node[64];
-	int rc;
 
 	memset(&r, 0, sizeof(r));
 	audit_record_id(r.id, q->wall_us);
@@ -358,12 +340,7 @@ trail(struct request *q, struct err *e)
 	r.duration_us = clock_mono_us() - q->start_us;
 	r.request_bytes = (int64_t)(q->head->size + q->body.n);
 	r.response_bytes = (int64_t)q->reply->body.n;
-	shm_count_in(shm_self(h->shm), counter_of(q->decision), 1);
-	rc = audit_emit(&h->audit, &r, q->api->conf->audit_sync,
-	    clock_mono_ms() + TRAIL_MS, e);
-	shm_count_in(shm_self(h->shm), rc == 0 ? C_AUDIT_RECORDS :
-	    C_AUDIT_FAILED, 1);
-	return rc;
+	return audit_emit_request(&h->audit, &r, q->api->conf->audit_sync, e);
 }
 
 /* ---- the pipeline ------------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 #define JSON_MAX	(4u << 20)
 #define PARTS_MAX	1024
 #define KEEP		65536
+#define REQUEST_MS	5000	/* its record is waited for */
 #define ACK_SLICE_MS	50	/* a lost wake-up costs no more */
 
 void
@@ -126,4 +127,33 @@ audit_emit(struct audit_emitter *em, const struct audit_record *r,
 		    at[i + 1] - at[i], deadline_ms, e) < 0)
 			return -1;
 	return sync == AUDIT_SYNC_ASYNC ? 0 : wait_ack(em, seq, deadline_ms, e);
+}
+
+static enum shm_counter
+counter_of(enum audit_decision d)
+{
+	switch (d) {
+	case AUDIT_ALLOW:
+		return C_DECIDED_ALLOW;
+	case AUDIT_DENY:
+		return C_DECIDED_DENY;
+	case AUDIT_LIMIT:
+		return C_DECIDED_LIMIT;
+	case AUDIT_UNAUTHENTICATED:
+		break;
+	}
+	return C_UNAUTHENTICATED;
+}
+
+int
+audit_emit_request(struct audit_emitter *em, const struct audit_record *r,
+    enum audit_sync sync, struct err *e)
+{
+	struct shm_slot *s = shm_slot(em->shm, em->slot);
+	int rc;
+
+	shm_count_in(s, counter_of(r->decision), 1);
+	rc = audit_emit(em, r, sync, clock_mono_ms() + REQUEST_MS, e);
+	shm_count_in(s, rc == 0 ? C_AUDIT_RECORDS : C_AUDIT_FAILED, 1);
+	return rc;
 }

@@ -28,5 +28,9 @@ int	audit_ready(const struct audit_emitter *, enum audit_failure, struct err *);
  * disk. 0, or -1 with err AUDIT: then the answer must not leave. */
 int	audit_emit(struct audit_emitter *, const struct audit_record *,
 	    enum audit_sync, int64_t deadline_ms, struct err *);
+/* The same for the one record of a request, within five seconds; counts what
+ * was decided and whether the record was written. */
+int	audit_emit_request(struct audit_emitter *, const struct audit_record *,
+	    enum audit_sync, struct err *);
 
 #endif

@@ -16,13 +16,10 @@
 static bool
 member_is(struct json_value object, const char *name, const char *text)
 {
-	const char *names[1] = { name };
-	struct json_value v;
 	struct span s;
 
-	return object.type == JSON_OBJECT &&
-	    json_object(object.raw, names, &v, 1) == JSON_OK &&
-	    json_string_plain(v, &s) && span_is(s, text);
+	return json_string_plain(json_member(object, name), &s) &&
+	    span_is(s, text);
 }
 
 bool
@@ -129,11 +126,9 @@ bool
 bridge_status_is(const struct forward *f, const char *status,
     struct span *task)
 {
-	static const char *const names[] = { "result" };
-	struct json_value v;
+	struct json_value v = forward_answer(f, "result");
 
-	if (json_object(buf_span(&f->c->mcp->response), names, &v, 1) !=
-	    JSON_OK || !member_is(v, "status", status))
+	if (!member_is(v, "status", status))
 		return false;
 	*task = v.raw;
 	return true;

@@ -20,15 +20,6 @@
 #define CANCEL_MS	2000
 #define NEEDS_CAPABILITY (-32021)
 
-static struct json_value
-answer(const struct forward *f, const char *name)
-{
-	struct json_value message = { JSON_OBJECT,
-	    buf_span(&f->c->mcp->response) };
-
-	return json_member(message, name);
-}
-
 bool
 drive_is_refused(const struct forward *f)
 {
@@ -38,7 +29,7 @@ drive_is_refused(const struct forward *f)
 	if (f->c->modern || f->up.session.era != ERA_MODERN || f->drives ||
 	    !f->up.answer_is_error || !span_is(f->c->msg.method, "tools/call"))
 		return false;
-	error = answer(f, "error");
+	error = forward_answer(f, "error");
 	v = json_member(json_member(error, "data"), "requiredCapabilities");
 	return json_int(json_member(error, "code"), &code) &&
 	    code == NEEDS_CAPABILITY && json_member(json_member(v, "extensions"),
@@ -63,7 +54,8 @@ bool
 drive_has_task(const struct forward *f)
 {
 	return f->drives && !f->up.answer_is_error &&
-	    span_is(json_member(answer(f, "result"), "resultType").raw, "\"task\"");
+	    span_is(json_member(forward_answer(f, "result"),
+	    "resultType").raw, "\"task\"");
 }
 
 /* ---- requests of our own -------------------------------------------------- */
@@ -241,7 +233,7 @@ drive_wait(struct forward *f, struct err *e)
 	int rc;
 
 	do
-		rc = step(f, answer(f, "result"), deadline_ms, e);
+		rc = step(f, forward_answer(f, "result"), deadline_ms, e);
 	while (rc > 0);
 	return rc;
 }
@@ -256,7 +248,7 @@ drive_request(struct forward *f, const char *method, int64_t deadline_ms,
 int
 drive_to_end(struct forward *f, struct err *e)
 {
-	struct json_value id = json_member(answer(f, "result"), "taskId");
+	struct json_value id = json_member(forward_answer(f, "result"), "taskId");
 	char *text = arena_alloc(f->c->mcp->mem, id.raw.n + 1);
 	long n = json_string_decode(id, text, id.raw.n + 1);
 	int rc;

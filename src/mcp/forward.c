@@ -254,21 +254,27 @@ forward_take_response(struct forward *f, struct buf *out, struct err *e)
 	return buf_add_char(out, '}');
 }
 
+struct json_value
+forward_answer(const struct forward *f, const char *name)
+{
+	struct json_value message = { JSON_OBJECT,
+	    buf_span(&f->c->mcp->response) };
+
+	return json_member(message, name);
+}
+
 /* Does the answer ask a legacy client for something? Its result, then. */
 static bool
 wants_input(struct forward *f, struct span *result)
 {
-	static const char *const names[] = { "result" };
-	static const char *const rnames[] = { "resultType" };
-	struct json_value v, type;
+	struct json_value v;
 
-	if (f->c->modern || f->up.session.era != ERA_MODERN ||
-	    json_object(buf_span(&f->c->mcp->response), names, &v, 1) != JSON_OK ||
-	    v.type != JSON_OBJECT ||
-	    json_object(v.raw, rnames, &type, 1) != JSON_OK)
+	if (f->c->modern || f->up.session.era != ERA_MODERN)
 		return false;
+	v = forward_answer(f, "result");
 	*result = v.raw;
-	return span_is(type.raw, "\"input_required\"");
+	return span_is(json_member(v, "resultType").raw,
+	    "\"input_required\"");
 }
 
 /* A further request of the same call. */

@@ -201,6 +201,8 @@ void	bridge_update(struct forward *);
 void	bridge_hand_on(struct forward *);
 
 /* forward.c */
+/* A member of the server's answer; JSON_NONE: there is none. */
+struct json_value forward_answer(const struct forward *, const char *name);
 /* Permission is given; limits, breaker and audit decide now. Unpins. */
 int	forward_run(struct forward *, struct buf *out, struct err *);
 /* The text as JSON string, in the arena; before the call begins. */

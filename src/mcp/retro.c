@@ -26,15 +26,6 @@
 #define CANCEL_NAP_MS	20
 #define RELATED		META_PREFIX "related-task"
 
-static struct json_value
-answer(const struct forward *f, const char *name)
-{
-	struct json_value message = { JSON_OBJECT,
-	    buf_span(&f->c->mcp->response) };
-
-	return json_member(message, name);
-}
-
 static bool
 is_text(struct json_value v, const char *text)
 {
@@ -348,7 +339,7 @@ put_listed(struct forward *f, uint32_t i, struct buf *b)
 {
 	struct span id = f->tasks->task[i].id, task;
 	bool is_kept = retro_is_kept(id);
-	struct json_value result = answer(f, "result");
+	struct json_value result = forward_answer(f, "result");
 
 	if (is_kept ? !read_kept(f->c, id, &task, NULL) :
 	    result.type != JSON_OBJECT)
@@ -432,7 +423,7 @@ cancel(struct forward *f, struct err *e)
 {
 	int64_t end_ms = clock_mono_ms() + f->target.timeout_ms, until_ms;
 
-	if (has_ended(json_member(answer(f, "result"), "status"))) {
+	if (has_ended(json_member(forward_answer(f, "result"), "status"))) {
 		f->up.is_blameless = true;
 		return err_set(e, ERR_PARAMS,
 		    "Cannot cancel task: it has ended");
@@ -441,7 +432,7 @@ cancel(struct forward *f, struct err *e)
 		return -1;
 	until_ms = clock_mono_ms() + CANCEL_MS;
 	while (drive_request(f, "tasks/get", end_ms, e) == 0) {
-		if (has_ended(json_member(answer(f, "result"), "status")) ||
+		if (has_ended(json_member(forward_answer(f, "result"), "status")) ||
 		    clock_mono_ms() >= until_ms)
 			return 0;
 		fiber_sleep(CANCEL_NAP_MS);
@@ -455,7 +446,7 @@ wait_result(struct forward *f, struct err *e)
 {
 	if (drive_wait(f, e) == 0)
 		return 0;
-	if (!f->up.answer_is_error && is_text(json_member(answer(f, "result"),
+	if (!f->up.answer_is_error && is_text(json_member(forward_answer(f, "result"),
 	    "status"), "cancelled"))
 		err_set(e, ERR_PARAMS, "the task was cancelled");
 	f->up.is_blameless |= e->code == ERR_PARAMS || e->code == ERR_TIMEOUT;

@@ -17,22 +17,6 @@ result_of(const struct mcp_call *c, bool failed)
 	return failed || c->response_error ? AUDIT_ERROR : AUDIT_SUCCESS;
 }
 
-static enum shm_counter
-counter_of(enum audit_decision d)
-{
-	switch (d) {
-	case AUDIT_ALLOW:
-		return C_DECIDED_ALLOW;
-	case AUDIT_DENY:
-		return C_DECIDED_DENY;
-	case AUDIT_LIMIT:
-		return C_DECIDED_LIMIT;
-	case AUDIT_UNAUTHENTICATED:
-		break;
-	}
-	return C_UNAUTHENTICATED;
-}
-
 /*
  * Writes the record of this request. -1 with err: the answer that was made
  * must not leave (audit.on_failure: deny).
@@ -46,7 +30,6 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	bool failed = c->err.code != ERR_NONE;
 	struct audit_record r;
 	char session[24];
-	int rc;
 
 	memset(&r, 0, sizeof(r));
 	audit_record_id(r.id, c->wall_us);
@@ -89,10 +72,5 @@ mcp_trail(struct mcp_call *c, struct err *e)
 	r.request_bytes = (int64_t)(h->size + c->http->body.n);
 	r.response_bytes = (int64_t)(c->flows ? c->flow_bytes : reply->body.n);
 	r.incomplete = c->flows && failed;
-	shm_count_in(shm_self(m->shm), counter_of(c->decision), 1);
-	rc = audit_emit(&m->audit, &r, m->conf.audit_sync,
-	    clock_mono_ms() + 5000, e);
-	shm_count_in(shm_self(m->shm), rc == 0 ? C_AUDIT_RECORDS :
-	    C_AUDIT_FAILED, 1);
-	return rc;
+	return audit_emit_request(&m->audit, &r, m->conf.audit_sync, e);
 }
