@@ -2,7 +2,7 @@
  * fiber -- see fiber.h. Stacks are the C library's ucontext. Once a fiber has
  * begun, _setjmp and _longjmp switch: swapcontext(3) costs a system call, four
  * in each request. (The fortified longjmp refuses to leave a stack for
- * another; AddressSanitizer follows swapcontext only.)
+ * another; the sanitizers follow swapcontext only.)
  *
  * The scheduler is the process's own stack: it polls, resumes whoever is
  * ready, and gets control back when that one waits or ends. A fiber that
@@ -28,23 +28,22 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sanitizer.h"
 
 #define STACK_SIZE	(512u * 1024)	/* touched pages only cost */
 #define GUARD_SIZE	(64u * 1024)
 #define WORD_SLICE_MS	1	/* descriptors are looked at this often
 				 * while words are waited for */
 
-#if defined(__SANITIZE_ADDRESS__)
-#define WITH_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define WITH_ASAN 1
-#endif
-#endif
-
 #ifdef WITH_ASAN
 void	__sanitizer_start_switch_fiber(void **, const void *, size_t);
 void	__sanitizer_finish_switch_fiber(void *, const void **, size_t *);
+#endif
+#ifdef WITH_TSAN
+void	*__tsan_get_current_fiber(void);
+void	*__tsan_create_fiber(unsigned);
+void	__tsan_destroy_fiber(void *);
+void	__tsan_switch_to_fiber(void *, unsigned);
 #endif
 
 struct fiber {
@@ -63,6 +62,7 @@ struct fiber {
 	uint64_t	 seen;
 	int		 result;	/* of the wait */
 	void		*fake_stack;	/* AddressSanitizer's */
+	void		*tsan;		/* ThreadSanitizer's */
 };
 
 static struct {
@@ -76,6 +76,7 @@ static struct {
 	void		*fake_stack;
 	const void	*stack;		/* of the scheduler */
 	size_t		 stack_size;
+	void		*tsan;
 } all;
 
 void
@@ -91,6 +92,15 @@ fibers_init(unsigned max)
 	all.current = NULL;
 }
 
+static void
+free_stack(struct fiber *f)
+{
+#ifdef WITH_TSAN
+	__tsan_destroy_fiber(f->tsan);
+#endif
+	munmap(f->stack, STACK_SIZE + GUARD_SIZE);
+}
+
 void
 fibers_free(void)
 {
@@ -98,7 +108,7 @@ fibers_free(void)
 
 	for (i = 0; i < all.max; i++)
 		if (all.fiber[i].stack != NULL)
-			munmap(all.fiber[i].stack, STACK_SIZE + GUARD_SIZE);
+			free_stack(&all.fiber[i]);
 	free(all.fiber);
 	free(all.fds);
 	memset(&all, 0, sizeof(all));
@@ -114,9 +124,14 @@ fibers_running(void)
 
 /* Until somebody switches back. to_at NULL: it has not begun yet. */
 static void
-switch_to(ucontext_t *from, jmp_buf from_at, ucontext_t *to, jmp_buf to_at)
+switch_to(ucontext_t *from, jmp_buf from_at, ucontext_t *to, jmp_buf to_at,
+    void *tsan)
 {
-#ifndef WITH_ASAN
+#ifdef WITH_TSAN
+	/* here, not in a function of its own: calls are counted per fiber */
+	__tsan_switch_to_fiber(tsan, 0);
+#endif
+#if !defined(WITH_ASAN) && !defined(WITH_TSAN)
 	if (_setjmp(from_at) != 0)
 		return;
 	if (to_at != NULL)
@@ -131,12 +146,15 @@ static void
 resume(struct fiber *f)
 {
 	all.current = f;
+#ifdef WITH_TSAN
+	all.tsan = __tsan_get_current_fiber();
+#endif
 #ifdef WITH_ASAN
 	__sanitizer_start_switch_fiber(&all.fake_stack, f->stack + GUARD_SIZE,
 	    STACK_SIZE);
 #endif
 	switch_to(&all.context, all.at, &f->context,
-	    f->began ? f->at : NULL);
+	    f->began ? f->at : NULL, f->tsan);
 #ifdef WITH_ASAN
 	__sanitizer_finish_switch_fiber(all.fake_stack, NULL, NULL);
 #endif
@@ -152,7 +170,7 @@ give_back(struct fiber *f)
 	    all.stack_size);
 #endif
 	f->began = true;
-	switch_to(&f->context, f->at, &all.context, all.at);
+	switch_to(&f->context, f->at, &all.context, all.at, all.tsan);
 #ifdef WITH_ASAN
 	__sanitizer_finish_switch_fiber(f->fake_stack, &all.stack,
 	    &all.stack_size);
@@ -190,6 +208,9 @@ make_stack(struct fiber *f)
 	f->context.uc_stack.ss_size = STACK_SIZE;
 	f->context.uc_link = NULL;
 	makecontext(&f->context, fiber_main, 0);
+#ifdef WITH_TSAN
+	f->tsan = __tsan_create_fiber(0);
+#endif
 }
 
 bool

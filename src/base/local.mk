@@ -15,6 +15,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/large.c %D%/large.h \
 	%D%/log.c %D%/log.h %D%/log_journal.c %D%/log_journal.h \
 	%D%/num.c %D%/num.h \
+	%D%/sanitizer.h \
 	%D%/spill.c %D%/spill.h \
 	%D%/span.h \
 	%D%/swar.h \

@@ -743,7 +743,7 @@ test_restarts(void **state)
 			    ERR_UPSTREAM, false, "exit status 3");
 	}
 	WAIT_FOR(count_children() == 0);
-	WAIT_FOR(count_fds() == fds);
+	WAIT_FOR(count_fds() <= fds);	/* some may have been closing */
 	servers[ROUND - 1].env[0] = "ROUND=end";
 	publish();
 	conf.stdio_idle_ms = 600000;

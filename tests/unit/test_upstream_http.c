@@ -385,8 +385,8 @@ test_answers(void **state)
  * unannounced could hit the next call, which is another test.) */
 struct cut {
 	const char	*bytes;
-	size_t		 n;
-	bool		 dribble;
+	_Atomic size_t	 n;		/* the server reads them */
+	_Atomic bool	 dribble;
 };
 
 static void
@@ -423,8 +423,8 @@ test_cut_anywhere(void **state)
 
 	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		n = strlen(cases[i].bytes);
-		world_start(&w, "http", serve_cut, &c);
 		c = (struct cut){ cases[i].bytes, 0, false };
+		world_start(&w, "http", serve_cut, &c);
 		for (; c.n < n - cases[i].whole - 1; c.n++) {
 			assert_int_equal(exchange(&w), -1);
 			assert_int_equal(w.e.code, ERR_UPSTREAM);

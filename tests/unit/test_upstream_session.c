@@ -17,7 +17,7 @@ struct script {
 	const char	*initialized;
 	const char	*call;
 	int		 call_times;	/* call is said that often */
-	int		 discovers, initializes, initializeds, calls, deletes;
+	_Atomic int	 discovers, initializes, initializeds, calls, deletes;
 };
 
 struct world {

@@ -11,7 +11,7 @@ enum trick { FINE, WRONG_ID, WRONG_CALL, GARBAGE, BAD_MAGIC, NOT_RUN,
 
 struct world {
 	struct fake	 f;
-	enum trick	 trick;
+	_Atomic enum trick trick;	/* the server reads it */
 	_Atomic int	 opens, calls, notifies, cancels;
 	char		 body[1024];	/* of the last CALL or NOTIFY */
 	struct upstream_pool *pool;
