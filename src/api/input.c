@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "base/utf8.h"
 #include "net/url.h"
 
 #define PIECE_MAX	4096	/* of a query, decoded */
@@ -80,17 +81,25 @@ check_text(struct api_call *c, struct api_value *v, struct err *e)
 {
 	const struct api_param *p = v->param;
 	int64_t n = (int64_t)strlen(v->text);
-	char *low, *at;
+	const char *at;
+	char *low, *to;
 
 	if (n < p->min || n > p->max)
 		return err_set(e, ERR_INVALID, n == 0 ? "%s: is empty" :
 		    "%s: has %lld bytes (%lld..%lld)", p->name, (long long)n,
 		    (long long)p->min, (long long)p->max);
+	/* they reach the database and the terminal of whoever lists them */
+	if (!utf8_is_valid(v->text, (size_t)n))
+		return err_set(e, ERR_INVALID, "%s: is not UTF-8", p->name);
+	for (at = v->text; *at != '\0'; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			return err_set(e, ERR_INVALID, "%s: has a control "
+			    "character", p->name);
 	if (p->type != API_EMAIL)
 		return 0;
 	low = arena_strdup(c->api->mem, span_str(v->text));
-	for (at = low; *at != '\0'; at++)
-		*at = (char)tolower((unsigned char)*at);
+	for (to = low; *to != '\0'; to++)
+		*to = (char)tolower((unsigned char)*to);
 	if (strpbrk(low, " \t\r\n\"\\,;") != NULL)
 		return err_set(e, ERR_INVALID, "%s: \"%s\" is not an e-mail "
 		    "address", p->name, v->text);

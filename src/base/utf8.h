@@ -43,4 +43,17 @@ utf8_sequence(const unsigned char *p, size_t n)
 	return 4;
 }
 
+/* Is all of it UTF-8? */
+static inline bool
+utf8_is_valid(const char *text, size_t n)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t at, step;
+
+	for (at = 0; at < n; at += step)
+		if ((step = utf8_sequence(p + at, n - at)) == 0)
+			return false;
+	return true;
+}
+
 #endif

@@ -9,7 +9,8 @@ fuzz_replays = %D%/replay_http_head %D%/replay_http_body %D%/replay_sse \
 	%D%/replay_json_read %D%/replay_url %D%/replay_conf \
 	%D%/replay_audit_record \
 	%D%/replay_session \
-	%D%/replay_token_guard
+	%D%/replay_token_guard \
+	%D%/replay_api %D%/replay_ws
 check_PROGRAMS += $(fuzz_replays)
 TESTS += $(fuzz_replays)
 EXTRA_DIST += %D%/corpus
@@ -42,12 +43,19 @@ EXTRA_DIST += %D%/corpus
 %C%_replay_token_guard_SOURCES = %D%/fuzz_token_guard.c %D%/replay.c %D%/fuzz.h
 %C%_replay_token_guard_LDADD = $(fuzz_libs)
 
+%C%_replay_api_SOURCES = %D%/fuzz_api.c %D%/replay.c %D%/fuzz.h
+%C%_replay_api_LDADD = $(fuzz_libs)
+
+%C%_replay_ws_SOURCES = %D%/fuzz_ws.c %D%/replay.c %D%/fuzz.h
+%C%_replay_ws_LDADD = $(fuzz_libs)
+
 if FUZZ
 fuzz_programs = %D%/fuzz_http_head %D%/fuzz_http_body %D%/fuzz_sse \
 	%D%/fuzz_json_read %D%/fuzz_url %D%/fuzz_conf \
 	%D%/fuzz_audit_record \
 	%D%/fuzz_session \
-	%D%/fuzz_token_guard
+	%D%/fuzz_token_guard \
+	%D%/fuzz_api %D%/fuzz_ws
 noinst_PROGRAMS += $(fuzz_programs)
 
 %C%_fuzz_http_head_SOURCES = %D%/fuzz_http_head.c
@@ -85,4 +93,12 @@ noinst_PROGRAMS += $(fuzz_programs)
 %C%_fuzz_token_guard_SOURCES = %D%/fuzz_token_guard.c
 %C%_fuzz_token_guard_LDADD = $(fuzz_libs)
 %C%_fuzz_token_guard_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_api_SOURCES = %D%/fuzz_api.c
+%C%_fuzz_api_LDADD = $(fuzz_libs)
+%C%_fuzz_api_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+
+%C%_fuzz_ws_SOURCES = %D%/fuzz_ws.c
+%C%_fuzz_ws_LDADD = $(fuzz_libs)
+%C%_fuzz_ws_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
