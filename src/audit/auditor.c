@@ -88,14 +88,6 @@ on_term(int sig)
 	stop = 1;
 }
 
-static void
-nap(int64_t ms)
-{
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
 static int64_t
 logical(const struct auditor *a, int64_t segment, int64_t offset)
 {
@@ -445,19 +437,19 @@ wait_more(struct auditor *a, ssize_t moved)
 	bool waited_for = a->conf->audit_sync != AUDIT_SYNC_ASYNC;
 
 	if (moved < 0) {
-		nap(a->journal_open ? FAILING_MS : NAP_IDLE_MS);
+		clock_nap_ms(a->journal_open ? FAILING_MS : NAP_IDLE_MS);
 		return;
 	}
 	a->idle = moved > 0 ? 0 : a->idle + 1;
 	if (moved > 0 && waited_for)
 		return;
 	if (moved > 0)
-		nap(moved > a->pipe_bytes / MUCH_OF_PIPE ? NAP_BUSY_MS :
+		clock_nap_ms(moved > a->pipe_bytes / MUCH_OF_PIPE ? NAP_BUSY_MS :
 		    NAP_IDLE_MS);
 	else if (!waited_for && a->idle < IDLE_NAPS)
-		nap(NAP_IDLE_MS);
+		clock_nap_ms(NAP_IDLE_MS);
 	else if (poll(&p, 1, POLL_MS) > 0 && (p.revents & POLLIN) == 0)
-		nap(NAP_IDLE_MS);	/* no writer is left: not a busy loop */
+		clock_nap_ms(NAP_IDLE_MS);	/* no writer is left: not a busy loop */
 }
 
 static bool
@@ -483,7 +475,7 @@ save(struct auditor *a)
 	while ((left_ms = deadline_ms - clock_mono_ms()) > 0) {
 		n = a->journal_open || open_journal(a) ? drain(a) : -1;
 		if (n < 0)
-			nap(NAP_BUSY_MS);
+			clock_nap_ms(NAP_BUSY_MS);
 		else if (n == 0 && poll(&p, 1, (int)left_ms) > 0 &&
 		    (p.revents & POLLIN) == 0)
 			break;
@@ -502,7 +494,7 @@ finish(struct auditor *a)
 	while (!is_orphan(a) && (n = turn(a)) != 0 &&
 	    clock_mono_ms() < deadline_ms)
 		if (n < 0)
-			nap(NAP_IDLE_MS);
+			clock_nap_ms(NAP_IDLE_MS);
 	if (a->journal_open && !is_orphan(a))
 		(void)sync_journal(a);
 	if (a->shipper > 0)
@@ -510,7 +502,7 @@ finish(struct auditor *a)
 	while (!is_orphan(a) && a->shipper > 0 &&
 	    clock_mono_ms() < deadline_ms) {
 		(void)turn(a);
-		nap(NAP_BUSY_MS);
+		clock_nap_ms(NAP_BUSY_MS);
 		reap_shipper(a, WNOHANG);
 	}
 	if (is_orphan(a)) {

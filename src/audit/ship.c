@@ -105,14 +105,6 @@ on_term(int sig)
 	stop = 1;
 }
 
-static void
-nap(int64_t ms)
-{
-	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&ts, NULL);
-}
-
 static int64_t
 logical(const struct shipper *s, int64_t segment, int64_t offset)
 {
@@ -629,7 +621,7 @@ yield_to_calls(struct shipper *s, int64_t took_us)
 	s->calls = calls;
 	s->calls_ms = now;
 	if (rate > BUSY_RATE && waiting < (uint64_t)s->set->spool_max / 16)
-		nap(took_us / 1000 * 3 > 500 ? 500 : took_us / 1000 * 3);
+		clock_nap_ms(took_us / 1000 * 3 > 500 ? 500 : took_us / 1000 * 3);
 }
 
 void
@@ -652,7 +644,7 @@ ship_main(struct shm *shm, const struct ship_settings *set)
 		if (more && !stop)
 			yield_to_calls(s, clock_mono_us() - begun_us);
 		else if (!more)
-			nap(stop ? NAP_STOP_MS : NAP_MS);
+			clock_nap_ms(stop ? NAP_STOP_MS : NAP_MS);
 	}
 	if (s->known)
 		journal_note_shipped(s->dir_fd, s->base.segment,

@@ -43,4 +43,13 @@ clock_wall_us(void)
 /* "2026-11-20T23:15:00.123456Z"; size >= 28. Returns out. */
 char	*clock_format_iso(char *out, unsigned long size, int64_t wall_us);
 
+/* Sleeps, at most until a signal. Not where fibers run: fiber_sleep(). */
+static inline void
+clock_nap_ms(int64_t ms)
+{
+	struct timespec ts = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
 #endif

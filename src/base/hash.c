@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "base/num.h"
 
 static inline uint64_t
 rotl(uint64_t x, unsigned b)
@@ -166,16 +167,6 @@ hash_hex(const uint8_t *data, size_t n, char *out)
 	*out = '\0';
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 int
 hash_unhex(struct span text, uint8_t *out, size_t n)
 {
@@ -184,8 +175,8 @@ hash_unhex(struct span text, uint8_t *out, size_t n)
 	if (text.n / 2 != n || text.n % 2 != 0)
 		return -1;
 	for (i = 0; i < n; i++) {
-		int high = hex_digit(text.p[2 * i]);
-		int low = hex_digit(text.p[2 * i + 1]);
+		int high = num_hex_digit(text.p[2 * i]);
+		int low = num_hex_digit(text.p[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return -1;

@@ -6,6 +6,7 @@
  * in one word.
  */
 #include "base/json_int.h"
+#include "base/num.h"
 #include "base/swar.h"
 #include "base/utf8.h"
 
@@ -64,7 +65,7 @@ escape_length(const byte *p, const byte *end)
 	if (end - p < 6)
 		return 0;
 	for (i = 2; i < 6; i++)
-		if (hex_value(p[i]) < 0)
+		if (num_hex_digit(p[i]) < 0)
 			return 0;
 	return 6;
 }

@@ -29,16 +29,6 @@ is_digit(byte c)
 	return c >= '0' && c <= '9';
 }
 
-static inline int
-hex_value(byte c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 static inline enum json_type
 type_of(byte first)
 {

@@ -25,7 +25,7 @@ hex4(const byte *p, const byte *end)
 	if (end - p < 4)
 		return -1;
 	for (i = 0; i < 4; i++) {
-		int d = hex_value(p[i]);
+		int d = num_hex_digit(p[i]);
 
 		if (d < 0)
 			return -1;

@@ -87,23 +87,17 @@ int
 num_hex(struct span s, uint64_t max, uint64_t *out)
 {
 	uint64_t v = 0;
-	unsigned d;
+	int d;
 	size_t i;
 
 	if (s.n == 0)
 		return -1;
 	for (i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (c >= '0' && c <= '9')
-			d = (unsigned)(c - '0');
-		else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-			d = (unsigned)((c | 0x20) - 'a' + 10);
-		else
+		if ((d = num_hex_digit(s.p[i])) < 0)
 			return -1;
 		if (v > UINT64_MAX >> 4)
 			return -1;
-		v = v << 4 | d;
+		v = v << 4 | (uint64_t)d;
 	}
 	if (v > max)
 		return -1;

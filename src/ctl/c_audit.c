@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "ctl/call.h"
 #include "ctl/screen.h"
 #include "proc/secret.h"
@@ -62,7 +63,7 @@ ctl_audit_tail(struct ctl *c)
 	call_query(&path, "limit", number(n));
 	next = show(c, path, false);
 	while (follow) {
-		nanosleep(&(struct timespec){ 1, 0 }, NULL);
+		clock_nap_ms(1000);
 		path = RECORDS;
 		call_query(&path, "limit", number(most(c, 100000)));
 		call_query(&path, "after", next);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "ctl/call.h"
 #include "ctl/screen.h"
 #include "shm/gen.h"
@@ -65,7 +66,7 @@ ctl_top(struct ctl *c)
 		screen_yaml_flush();
 		if (once)
 			return EXIT_OK;
-		nanosleep(&(struct timespec){ 1, 0 }, NULL);
+		clock_nap_ms(1000);
 	}
 }
 

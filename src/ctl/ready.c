@@ -130,14 +130,13 @@ ready_may_listen(const struct conf *conf, struct err *e)
 int
 ready_wait(const struct conf *conf, int64_t deadline_ms)
 {
-	struct timespec pause = { 0, 100000000 };
 	int status;
 
 	for (;;) {
 		status = ready_status(conf, "/health/ready");
 		if (status == 200 || clock_mono_ms() >= deadline_ms)
 			return status;
-		nanosleep(&pause, NULL);
+		clock_nap_ms(100);
 	}
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/fdio.h"
 #include "ctl/ctl.h"
 
@@ -154,7 +155,7 @@ run_catch_signals(void)
 static int
 wait_for(pid_t pid, const struct run *r)
 {
-	struct timespec pause = { 0, 5000000 };
+	int64_t pause_ms = 5;
 	int status;
 	pid_t got;
 
@@ -164,9 +165,9 @@ wait_for(pid_t pid, const struct run *r)
 			kill(pid, SIGTERM);
 		if (r->tick != NULL)
 			r->tick(r->tick_arg);
-		nanosleep(&pause, NULL);
-		if (pause.tv_nsec < 100000000)
-			pause.tv_nsec *= 2;
+		clock_nap_ms(pause_ms);
+		if (pause_ms < 100)
+			pause_ms *= 2;
 	}
 	if (interrupted)
 		ctl_fail(EXIT_FAILED, "interrupted");

@@ -6,6 +6,7 @@
  * surrounds chunks is read as strictly as heads are: CRLF only, no white
  * space around a size, and a bound on all that is not payload.
  */
+#include "base/num.h"
 #include "net/http_body.h"
 
 #define OVERHEAD_MAX	8192	/* extensions and trailers of one body */
@@ -62,21 +63,11 @@ http_body_for_response(struct http_body *b, const struct http_head *h,
 		http_body_init(b, HTTP_BODY_EOF, 0);
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 /* Each step_ function takes one byte and returns the next state. */
 static enum state
 step_size(struct http_body *b, enum state s, char c)
 {
-	int d = hex_value(c);
+	int d = num_hex_digit(c);
 
 	if (d >= 0) {
 		if (s == SIZE_FIRST)

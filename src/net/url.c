@@ -23,16 +23,6 @@ static const struct {
 	{ { "wss", 3 }, 443, true },
 };
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 /* The byte that the escape at s.p stands for, or -1. */
 static int
 escaped_byte(struct span s)
@@ -41,8 +31,8 @@ escaped_byte(struct span s)
 
 	if (s.n < 3)
 		return -1;
-	high = hex_value(s.p[1]);
-	low = hex_value(s.p[2]);
+	high = num_hex_digit(s.p[1]);
+	low = num_hex_digit(s.p[2]);
 	return high < 0 || low < 0 ? -1 : high << 4 | low;
 }
 

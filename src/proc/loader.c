@@ -104,13 +104,12 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 static int
 free_buffer(struct shm *shm, enum shm_snap snap)
 {
-	struct timespec nap = { 0, 2000000 };
 	int i, b;
 
 	for (i = 0; i < 2500; i++) {
 		if ((b = shm_gen_free(shm, snap)) >= 0)
 			return b;
-		nanosleep(&nap, NULL);	/* a reader still pins the older one */
+		clock_nap_ms(2);	/* a reader still pins the older one */
 	}
 	return -1;
 }

@@ -337,7 +337,6 @@ signals_open(struct stdiod *sd)
 static void
 reap_leftovers(struct stdiod *sd)
 {
-	struct timespec nap = { 0, 5 * 1000000 };
 	int i;
 
 	for (i = 0; i < 200; i++) {
@@ -346,7 +345,7 @@ reap_leftovers(struct stdiod *sd)
 			;
 		if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
 			return;
-		nanosleep(&nap, NULL);
+		clock_nap_ms(5);
 	}
 }
 
