@@ -16,6 +16,20 @@
 #include "shm/client.h"
 #include "shm/slot.h"
 
+/* The target as split_absolute() (net/http_head.c) cuts it: a worker that finds
+ * another path in it than we would send it back for ever. */
+static struct span
+path_of(struct span rest)
+{
+	size_t n = rest.n > 7 && strncasecmp(rest.p, "http://", 7) == 0 ? 7 :
+	    rest.n > 8 && strncasecmp(rest.p, "https://", 8) == 0 ? 8 : 0;
+
+	if (n > 0)
+		while (n < rest.n && strchr("/? \r", rest.p[n]) == NULL)
+			n++;
+	return span_skip(rest, n);
+}
+
 /* Health and metrics must answer while every worker is busy, and the API may
  * wait for the database. */
 static uint32_t
@@ -26,15 +40,15 @@ lane_of(const struct connection *c)
 		uint32_t	 lane;
 	} paths[] = { { "/health", LANE_CONTROL },
 	    { "/metrics", LANE_CONTROL }, { LANE_API_PATH, LANE_API } };
-	const char *sp = memchr(c->in, ' ', c->n < 16 ? c->n : 16);
-	size_t left, i;
+	const char *sp = memchr(c->in, ' ', c->n);
+	struct span path;
+	size_t i;
 
 	if (sp == NULL)
 		return LANE_WORK;
-	left = c->n - (size_t)(sp + 1 - c->in);
+	path = path_of(span_make(sp + 1, c->n - (size_t)(sp + 1 - c->in)));
 	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
-		if (left > strlen(paths[i].path) &&
-		    memcmp(sp + 1, paths[i].path, strlen(paths[i].path)) == 0)
+		if (span_starts(path, paths[i].path))
 			return paths[i].lane;
 	return LANE_WORK;
 }

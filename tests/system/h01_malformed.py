@@ -157,6 +157,20 @@ def test_405_names_what_is_allowed(_env, it):
     check(b"allow:" in got.lower() and b"POST" in got, got)
 
 
+def test_odd_spellings_reach_their_lane(_env, it):
+    """The whole URL as target, a long method: answered, not passed to and fro."""
+    for line, want in ((b"GET http://%s/api/v1/users", 401),
+                       (b"get HTTPS://%s/api/v1/users", 401),
+                       (b"GET http://%s/health/live", 200),
+                       (b"PROPFINDANDMUCHMORE /api/v1/users", (401, 405, 501))):
+        host = b"127.0.0.1:%d" % it.g.port
+        got = raw_exchange(it.g.port, it.fill(
+            (line % host if b"%" in line else line) +
+            b" HTTP/1.1\r\n{H}Connection: close\r\n\r\n"), timeout=5)
+        check(raw_status(got) in (want if isinstance(want, tuple) else (want,)),
+              f"{line}: {got[:200]}")
+
+
 def test_pipelined_requests(_env, it):
     one = it.fill(b"GET /health/live HTTP/1.1\r\n{H}\r\n")
     got = raw_exchange(it.g.port, one * 20, timeout=3, half_close=True)
