@@ -421,7 +421,6 @@ api_serve(struct api *a, const struct http_head *head, struct span body,
 
 	slot_state(a->http->shm, SLOT_CALLING);
 	reply->content_type = "application/json";
-	reply->is_head = head->method == HTTP_HEAD;
 	http_reply_header(reply, "Cache-Control", "no-store");
 	set_trace(&q);
 	if (run(&q, &q.err) < 0)

@@ -367,6 +367,7 @@ one_request(struct place *w)
 		return false;
 	}
 	w->reply.is_http10 = w->request.head.minor == 0;
+	w->reply.is_head = w->request.head.method == HTTP_HEAD;
 	w->reply.keep_alive = w->request.head.keep_alive && rc != 3 &&
 	    !draining(w);
 	slot_state(w->shm, SLOT_WRITING);

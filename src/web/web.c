@@ -121,7 +121,6 @@ web_serve(struct shm *shm, const struct conf *conf, const struct http_head *h,
 	bool known = true;
 
 	r->content_type = "application/json";
-	r->is_head = h->method == HTTP_HEAD;
 	if (span_is(h->path, "/health/live"))
 		live(&r->body);
 	else if (span_is(h->path, "/health/ready"))

@@ -171,6 +171,15 @@ def test_odd_spellings_reach_their_lane(_env, it):
               f"{line}: {got[:200]}")
 
 
+def test_no_answer_to_head_has_a_body(_env, it):
+    for target in (b"/mcp", b"/servers/perf/mcp", b"/health/live", b"//",
+                   b"/nothing", b"/api/v1/users"):
+        got = raw_exchange(it.g.port, it.fill(
+            b"HEAD " + target + b" HTTP/1.1\r\n{H}{K}\r\n"), timeout=3,
+            half_close=True)
+        check(raw_status(got) > 0 and got.endswith(b"\r\n\r\n"), got)
+
+
 def test_pipelined_requests(_env, it):
     one = it.fill(b"GET /health/live HTTP/1.1\r\n{H}\r\n")
     got = raw_exchange(it.g.port, one * 20, timeout=3, half_close=True)
