@@ -217,12 +217,27 @@ recheck(struct place *w, const char *bytes, size_t n)
 
 /* ---- one request -------------------------------------------------------------- */
 
+/* A list may stand in several lines (RFC 9110 section 5.3); proxies that add
+ * one add it behind those that the client sent. */
+static struct span
+forwarded_for(const struct http_head *h)
+{
+	int i;
+
+	if (h->known_count[HTTP_H_X_FORWARDED_FOR] > 1)
+		for (i = h->header_count - 1; i >= 0; i--)
+			if (span_is_nocase(h->headers[i].name,
+			    "x-forwarded-for"))
+				return h->headers[i].value;
+	return h->known[HTTP_H_X_FORWARDED_FOR];
+}
+
 /* The client's address: the peer's, or what a trusted proxy says. */
 static void
 client_address(const struct place *w, const struct conf *conf, char *out,
     size_t size)
 {
-	struct span xff = w->request.head.known[HTTP_H_X_FORWARDED_FOR];
+	struct span xff = forwarded_for(&w->request.head);
 	uint32_t i;
 	size_t at;
 

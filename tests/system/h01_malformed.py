@@ -236,6 +236,19 @@ def test_own_origin_is_welcome(_env, it):
     check(r.headers.get("access-control-allow-origin") != "*", r.headers)
 
 
+def test_last_forwarded_address_counts(env):
+    """What the client says of itself stands before the line of its proxy."""
+    g = env.gateway({"server": {"trusted_proxies": ["127.0.0.1"],
+                                "metrics_clients": ["127.0.0.1", "192.0.2.7"]}})
+    for ours, theirs, want in (("192.0.2.7", "203.0.113.9", 403),
+                               ("203.0.113.9", "192.0.2.7", 200)):
+        got = raw_exchange(g.port, (
+            f"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1:{g.port}\r\n"
+            f"X-Forwarded-For: {ours}\r\nx-forwarded-for: 10.0.0.1, {theirs}"
+            "\r\nConnection: close\r\n\r\n").encode())
+        same(raw_status(got), want, f"{ours}, then {theirs}")
+
+
 def test_http_1_0(_env, it):
     got = raw_exchange(it.g.port, it.fill(b"GET /health/live HTTP/1.0\r\n{H}\r\n"),
                        timeout=3)
