@@ -165,6 +165,8 @@ struct shm_slot {			/* writer: that child; master when dead */
 	_Atomic uint32_t spawn;		/* counts the children of this slot */
 	_Atomic int64_t	 started_ms;	/* monotonic */
 	_Atomic int64_t	 since_ms;	/* of state, monotonic */
+	_Atomic int64_t	 alive_ms;	/* a worker got to its requests; in its
+					 * first slot */
 	_Atomic uint64_t pin[SNAP_COUNT];	/* generation word or 0 */
 	_Atomic uint64_t connection;	/* keeper's id of the one served; 0 */
 	_Atomic uint64_t call_seq;	/* never goes back, also over spawns */

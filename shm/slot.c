@@ -36,6 +36,8 @@ begin(struct shm_slot *s, enum shm_kind kind)
 	atomic_store_explicit(&s->served, 0, memory_order_relaxed);
 	atomic_store_explicit(&s->since_ms, clock_mono_ms(),
 	    memory_order_relaxed);
+	atomic_store_explicit(&s->alive_ms, clock_mono_ms(),
+	    memory_order_relaxed);
 	atomic_store_explicit(&s->state, SLOT_STARTING, memory_order_release);
 }
 
@@ -179,6 +181,13 @@ slot_state(struct shm *shm, enum shm_state state)
 	atomic_store_explicit(&s->since_ms, clock_mono_ms(),
 	    memory_order_relaxed);
 	atomic_store_explicit(&s->state, state, memory_order_release);
+}
+
+void
+slot_alive(struct shm *shm)
+{
+	atomic_store_explicit(&shm_self(shm)->alive_ms, clock_mono_ms(),
+	    memory_order_relaxed);
 }
 
 void

@@ -23,6 +23,7 @@ uint32_t slot_count(const struct shm *, enum shm_kind, enum shm_state);
 
 /* The child itself. */
 void	slot_state(struct shm *, enum shm_state);
+void	slot_alive(struct shm *);
 void	slot_request_set(struct shm *, const struct shm_request *);
 void	slot_request_clear(struct shm *);
 uint64_t slot_next_call(struct shm *);	/* slot << 40 | number: unique */

@@ -22,6 +22,7 @@
 #include "shm/slot.h"
 
 #define LANE_S	1	/* a signal between a look and the lane costs that */
+#define LOOK_MS	250	/* busy: the master sees that it is not stuck */
 #define TRIM_S	30	/* idle upstream connections are looked at */
 
 struct worker {
@@ -112,6 +113,7 @@ take(struct worker *w, struct place *p, int flags)
 		atomic_fetch_sub(&q->idle, 1);
 		atomic_fetch_add(&q->taken, 1);
 	}
+	slot_alive(&w->proc->shm);
 	p->n = (size_t)n;
 	p->busy = true;
 	place_open(p);
@@ -139,9 +141,10 @@ loop(struct worker *w)
 		struct pollfd lane = { .fd = p != NULL ? w->lane_fd : -1,
 		    .events = POLLIN };
 
+		slot_alive(&w->proc->shm);
 		if (fibers_running() == 0)
 			take(w, p, 0);
-		else if (fibers_wait(&lane, 1, -1) > 0)
+		else if (fibers_wait(&lane, 1, LOOK_MS) > 0)
 			take(w, p, MSG_DONTWAIT);
 	}
 }

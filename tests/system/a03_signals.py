@@ -91,6 +91,24 @@ def test_every_child_is_replaced(_env, it):
                  f"call after the death of the {role}")
 
 
+def test_slow_requests_are_not_stuck(env):
+    """Slow servers and slow clients, without a key, too, cost others nothing."""
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server("perf", up.url)],
+                     "server": {"workers": {"watchdog": "1s"}},
+                     "limits": {"body_timeout": "10s"}})
+    g.user("ann@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = g.client("ann@example.com").initialize()
+    wait_for(lambda: "perf__echo" in c.names(), 10, "discovery")
+    with socket.create_connection(("127.0.0.1", g.port), timeout=5) as s:
+        s.sendall(f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{g.port}\r\n"
+                  "Content-Length: 100\r\n\r\n{".encode())
+        check(c.call("perf__echo", {"delay_ms": 4000}).is_ok, "a slow call")
+        check("is stuck" not in g.log_text(), "killed")
+        s.sendall(b" " * 99)
+        same(raw_status(s.recv(4096)), 401, "the slow body")
+
+
 def test_stuck_worker_is_replaced(env):
     """A stopped worker costs its own connection only; the watchdog ends it."""
     up = env.c_upstream()
