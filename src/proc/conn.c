@@ -278,6 +278,9 @@ conn_read_request(struct conn *c, const struct conf *conf, struct http_memo *m,
 	}
 	if (c->elsewhere != NULL && span_starts(h->path, c->elsewhere))
 		return 2;
+	if (!c->takes_bodies && (h->chunked || h->content_length > 0))
+		return err_set(e, ERR_TOOBIG, "what is served here takes no "
+		    "request body");
 	if (h->has_length && h->content_length > (uint64_t)conf->body_max)
 		return err_set(e, ERR_TOOBIG, "the request body is larger than "
 		    "%lld bytes (limits.body)", (long long)conf->body_max);

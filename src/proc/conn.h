@@ -15,6 +15,7 @@ struct conn {
 	int		 fd;
 	uint64_t	 id;		/* the keeper's */
 	char		 peer[48];
+	bool		 takes_bodies;
 	const char	*elsewhere;	/* paths that begin so are served by
 					 * others; NULL: none are */
 	char		*in;		/* bytes read */

@@ -73,8 +73,8 @@ answer_error(struct place *w, const struct err *e)
 static void
 linger(const struct place *w)
 {
-	/* the processes of the API are few */
-	int ms = w->lane == LANE_API ? 50 : 1000, fd = w->conn.fd;
+	/* other processes than workers are few */
+	int ms = w->lane != LANE_WORK ? 50 : 1000, fd = w->conn.fd;
 	int64_t until = clock_mono_ms() + ms;
 	char junk[4096];
 	ssize_t n;
@@ -434,8 +434,8 @@ serve_connection(struct place *w)
 			tell_keeper(w, LANE_CLOSED);
 			return;
 		}
-		/* what follows on a connection of the API may be no matter of it */
-		if (w->lane == LANE_API)
+		/* what follows may be no matter of this lane */
+		if (w->lane != LANE_WORK)
 			w->passes_on = true;
 		if (!w->passes_on && (conn_rest(&w->conn).n > 0 || hold(w)))
 			continue;
@@ -472,6 +472,8 @@ serve(struct place *w, const char *message, size_t n, int fd)
 	    n - sizeof(l));
 	w->released = w->passes_on = false;
 	w->conn.elsewhere = LANE_API_PATH;
+	/* the two of that lane serve one request at a time: nobody holds them */
+	w->conn.takes_bodies = w->lane != LANE_CONTROL;
 	serve_connection(w);
 	atomic_store_explicit(&self->connection, 0, memory_order_relaxed);
 	if (!w->released)

@@ -125,6 +125,28 @@ def test_control_lane_while_all_workers_are_busy(env, g):
     check(all(r.is_ok for r in busy.wait()), "the busy ones")
 
 
+def test_bodies_do_not_hold_up_the_control_lane(_env, g):
+    """Nobody needs a key there, and few processes serve it."""
+    key = g.keys["ann@example.com"]
+    head = f"HTTP/1.1\r\nHost: 127.0.0.1:{g.port}\r\n"
+    call = ('{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":'
+            '"perf__echo","arguments":{"delay_ms":3000}}}')
+    for what in (f"POST /health {head}Content-Length: 1000\r\n\r\n",
+                 f"GET /health {head}Transfer-Encoding: chunked\r\n\r\n",
+                 f"GET /health {head}\r\nPOST /mcp {head}Authorization: "
+                 f"Bearer {key}\r\nContent-Type: application/json\r\n"
+                 f"Content-Length: {len(call)}\r\n\r\n{call}"):
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                s = socket.create_connection(("127.0.0.1", g.port))
+                stack.enter_context(s).sendall(what.encode())
+            time.sleep(0.1)
+            start = time.monotonic()
+            same(http_get(g.port, "/health/live", timeout=5)[0], 200, what)
+            took = time.monotonic() - start
+            check(took < 0.5, f"took {took:.2f} s beside {what[:40]}")
+
+
 def test_full_queue_is_refused(_env, g):
     """More than `queue` waiting requests: 503 with Retry-After, at once."""
     busy = Busy(g, 4, 4000)
