@@ -244,9 +244,8 @@ mcp_may(struct mcp_call *c, uint32_t server, enum item_kind kind,
 	struct shm_slot *self = shm_self(shm);
 	struct perm_key key = { c->policy_generation, c->catalog_generation,
 	    c->who.user, item };
-	struct rbac_verdict v;
+	struct rbac_verdict v = { false, RULE_NONE, { 0, 0 } };
 	uint64_t cached;
-	char *text;
 
 	if (item != CAT_NONE && shm_perm_get(shm, &key, &cached)) {
 		shm_count_in(self, C_PERM_HITS, 1);
@@ -257,10 +256,12 @@ mcp_may(struct mcp_call *c, uint32_t server, enum item_kind kind,
 			return (cached >> 8) != 0;
 		}
 	}
-	/* names in snapshots end in NUL; those from requests are copied */
-	text = item != CAT_NONE ? NULL : arena_strdup(c->mcp->mem, name);
-	v = rbac_decide(c->policy, c->who.user, server, kind,
-	    text != NULL ? text : name.p);
+	/* names in snapshots end in NUL; those from requests are copied, and
+	 * of one with a NUL inside the patterns would see its beginning only */
+	if (item != CAT_NONE || memchr(name.p, '\0', name.n) == NULL)
+		v = rbac_decide(c->policy, c->who.user, server, kind,
+		    item != CAT_NONE ? name.p :
+		    arena_strdup(c->mcp->mem, name));
 	if (item != CAT_NONE) {
 		shm_count_in(self, C_PERM_MISSES, 1);
 		shm_perm_put(shm, &key, (uint64_t)v.allow << 8 | v.rule);

@@ -17,6 +17,9 @@ USERS = {       # email: (allowed_mcps, resources that may be read, prompts)
                             "deny_resources": ["test://static-b*"],
                             "prompts": []}},
              {TEXT}, set()),
+    "exact": ({"reference": {"mode": "custom", "tools": [],
+                             "resources": [TEXT], "prompts": [SIMPLE]}},
+              {TEXT}, {SIMPLE}),
 }
 
 
@@ -92,6 +95,19 @@ def test_spellings_of_a_denied_resource(_env, it):
                 "test://static-text/../static-binary", "test://x/data"):
         r = c.request("resources/read", {"uri": "reference+" + uri})
         check("error" in r.message, f"{uri}: {r}")
+
+
+def test_nothing_hides_behind_a_nul(_env, it):
+    """Patterns see the whole URI, not what stands before its first NUL."""
+    for name, uri in (("exact", TEXT + "\0"), ("exact", TEXT + "\0/../x"),
+                      ("some", TEXT + "\0"), ("none", "\0" + TEXT)):
+        for path, prefix in (("/mcp", "reference+"),
+                             ("/servers/reference/mcp", "")):
+            if name == "none" and not prefix:
+                continue                # not even the endpoint is its own
+            r = it.open(name, path).request("resources/read",
+                                            {"uri": prefix + uri})
+            same(error_of(r), (403, -32003), f"{name} {path}: {r}")
 
 
 def test_denials_are_recorded(_env, it):
