@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define RATE_MAX	1000000000
+#define CONCURRENT_MAX	1000000000
 
 enum { DISPLAY, DESCRIPTION, COLOR, ADMIN, PERMISSIONS, BYPASS, MANAGE_USERS,
 	MODIFY_CONFIG, ALLOWED_MCPS, MCP_TOOLS, PATTERNS, DENIED, RATE };
@@ -77,10 +77,10 @@ bind_role_rate(struct bind *b, const struct yaml_node *node,
 		return;
 	if (v[0] != NULL)
 		bind_int(b, v[0], bind_path(b, path, rate_keys[0].name), 0,
-		    RATE_MAX, &r->requests_per_hour);
+		    MODEL_RATE_MAX, &r->requests_per_hour);
 	if (v[1] != NULL)
 		bind_int(b, v[1], bind_path(b, path, rate_keys[1].name), 0,
-		    RATE_MAX, &r->concurrent);
+		    CONCURRENT_MAX, &r->concurrent);
 }
 
 static void

@@ -16,7 +16,7 @@
 #define PATH_LEN_MAX	4095
 #define NAME_LEN_MAX	127
 #define PROSE_MAX	4095
-#define RATE_MAX	1000000
+#define BURST_MAX	1000000
 #define MEMORY_MIN	(16 << 20)
 #define MEMORY_MAX	1099511627776
 #define PROCESSES_MAX	1000000
@@ -295,10 +295,10 @@ bind_rate(struct bind *b, const struct yaml_node *node, const char *path,
 		return;
 	if (v[0] != NULL)
 		bind_int(b, v[0], bind_path(b, path, rate_keys[0].name), 0,
-		    RATE_MAX, &s->rate_per_minute);
+		    MODEL_RATE_MAX, &s->rate_per_minute);
 	if (v[1] != NULL)
 		bind_int(b, v[1], bind_path(b, path, rate_keys[1].name), 0,
-		    RATE_MAX, &s->burst);
+		    BURST_MAX, &s->burst);
 	if (v[0] == NULL && v[1] != NULL)
 		bind_error(b, v[1], bind_path(b, path, rate_keys[1].name),
 		    "needs requests_per_minute");

@@ -9,7 +9,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#define RATE_MAX	1000000000
 #define NAME_LEN_MAX	127
 
 enum { EMAIL, NAME, ROLE, ACTIVE, ALLOWED_MCPS, DOMAINS, DATABASES, TEAMS,
@@ -58,7 +57,7 @@ bind_user_rate(struct bind *b, const struct yaml_node *node,
 
 	if (bind_map(b, node, path, rate_keys, 1, v) == 0 && v[0] != NULL)
 		bind_int(b, v[0], bind_path(b, path, "requests_per_hour"), 0,
-		    RATE_MAX, &u->requests_per_hour);
+		    MODEL_RATE_MAX, &u->requests_per_hour);
 }
 
 static void

@@ -16,8 +16,8 @@
 
 #include "conf/model_forms.h"
 
-/* Requests an hour of a role that says nothing itself. */
-#define MODEL_REQUESTS_PER_HOUR	30
+#define MODEL_REQUESTS_PER_HOUR	30	/* of a role that says nothing itself */
+#define MODEL_RATE_MAX		131072	/* what a ring of shm/rate.h holds */
 
 struct strlist {
 	char	**v;

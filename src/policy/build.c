@@ -22,6 +22,9 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "shm/health.h"
+#include "shm/rate.h"
+
+_Static_assert(MODEL_RATE_MAX == SHM_RATE_LIMIT_MAX, "limits must fit");
 
 struct builder {
 	char			*base;
@@ -122,6 +125,13 @@ static uint32_t
 clamp_u32(int64_t v)
 {
 	return v < 0 ? 0 : v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+/* Of a row of the database: the configuration refuses what no ring holds. */
+static uint32_t
+clamp_limit(int64_t v)
+{
+	return clamp_u32(v < MODEL_RATE_MAX ? v : MODEL_RATE_MAX);
 }
 
 /* Digest of a sequence of strings: each is hashed, then chained. */
@@ -314,7 +324,7 @@ build_roles(struct builder *b, const struct row *row)
 		r->org = row[i].org;
 		r->is_admin = m->is_admin;
 		r->is_super = m->is_super;
-		r->requests_per_hour = clamp_u32(m->requests_per_hour);
+		r->requests_per_hour = clamp_limit(m->requests_per_hour);
 		r->concurrent = clamp_u32(m->concurrent);
 		if (add_list(b, &m->allowed_tools, &r->allowed_tools) < 0 ||
 		    add_list(b, &m->denied_tools, &r->denied_tools) < 0)
@@ -366,7 +376,7 @@ add_server(struct builder *b, const struct model_server *m,
 	s->retry_delay_ms = m->retry_delay_ms;
 	s->max_attempts = m->max_attempts < 1 ? 1 : (uint32_t)m->max_attempts;
 	s->tool_policy = m->tool_policy;
-	s->rate_per_minute = clamp_u32(m->rate_per_minute);
+	s->rate_per_minute = clamp_limit(m->rate_per_minute);
 	s->burst = clamp_u32(m->burst);
 	s->sandbox = !m->sandbox ? POL_SANDBOX_OFF : m->network ?
 	    POL_SANDBOX_ON : POL_SANDBOX_NO_NETWORK;
@@ -528,7 +538,7 @@ add_user(struct builder *b, const struct row *roles,
 		    "users[%s]: there is no role named \"%s\"", m->email,
 		    m->role);
 	u->active = m->active;
-	u->limit_per_hour = limit >= 0 ? clamp_u32(limit) :
+	u->limit_per_hour = limit >= 0 ? clamp_limit(limit) :
 	    pol_role(b->head, u->role)->requests_per_hour;
 	u->email = add_str(b, m->email);
 	u->name = add_str(b, m->name);

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "conf/model.h"
 #include "policy/build.h"
+#include "shm/rate.h"
 #include "shm/shm.h"
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -520,9 +521,12 @@ test_clamps(void **state)
 	u->requests_per_hour = INT64_MAX;
 	m.server[1].rate_per_minute = -5;
 	m.server[1].max_attempts = -1;
+	m.server[2].rate_per_minute = 1000000;
 	p = build(&m, NULL);
 	assert_int_equal(user(p, "much@example.org")->limit_per_hour,
-	    UINT32_MAX);
+	    SHM_RATE_LIMIT_MAX);
+	assert_int_equal(pol_server(p, 0)->rate_per_minute,
+	    SHM_RATE_LIMIT_MAX);
 	assert_int_equal(pol_server(p, 1)->rate_per_minute, 0);
 	assert_int_equal(pol_server(p, 1)->max_attempts, 1);
 	model_free(&m);
