@@ -303,6 +303,13 @@ say_limited(const struct mcp_call *c, const struct rate_info *info,
 }
 
 static int
+no_room(struct err *e)
+{
+	return err_set(e, ERR_UNAVAILABLE, "the table of request limits is "
+	    "full; raise limits.rate_principals");
+}
+
+static int
 limit_server(struct mcp_call *c, const struct pol_server *s, int64_t now,
     struct err *e)
 {
@@ -313,6 +320,8 @@ limit_server(struct mcp_call *c, const struct pol_server *s, int64_t now,
 	    s->rate_per_minute, 60000, now, &info);
 	if (v == RATE_GRANTED)
 		return 0;
+	if (v == RATE_NO_ROOM)
+		return no_room(e);
 	snprintf(c->rule, sizeof(c->rule), "mcps[%s].rate_limit: %u per minute",
 	    c->server_name, s->rate_per_minute);
 	err_set(e, ERR_RATE, "Rate limit exceeded. Server %s takes %u requests "
@@ -321,34 +330,44 @@ limit_server(struct mcp_call *c, const struct pol_server *s, int64_t now,
 	return -1;
 }
 
+static int
+limit_user(struct mcp_call *c, bool take, int64_t now, struct err *e)
+{
+	int64_t window = c->mcp->conf.rate_window_ms;
+	struct rate_info info;
+	enum rate_verdict v;
+
+	/* looking after a task belongs to the call that made it */
+	if (c->limit_per_hour == 0 || span_starts(c->msg.method, "tasks/"))
+		return 0;
+	v = (take ? shm_rate_take : shm_rate_peek)(c->mcp->shm, RATE_USER,
+	    (uint64_t)c->who.user_id, c->limit_per_hour, window, now, &info);
+	if (v == RATE_GRANTED)
+		return 0;
+	if (v == RATE_NO_ROOM)
+		return no_room(e);
+	snprintf(c->rule, sizeof(c->rule), "request limit of the user: "
+	    "%u per window", c->limit_per_hour);
+	return say_limited(c, &info, window, now, e);
+}
+
 /*
  * Takes one request of the caller's hourly limit and of the server's. Only
- * granted requests are counted, so a refused one does not prolong the wait.
+ * granted requests are counted, so a refused one does not prolong the wait,
+ * and who is over the own limit takes nothing of what the others share.
  */
 int
 mcp_limit(struct mcp_call *c, struct err *e)
 {
 	const struct pol_server *s = pol_server(c->policy, c->server);
-	int64_t window = c->mcp->conf.rate_window_ms, now = clock_mono_ms();
-	struct rate_info info = { .used = 0 };
-	enum rate_verdict v = RATE_GRANTED;
+	int64_t now = clock_mono_ms();
 
 	c->decision = AUDIT_LIMIT;
-	if (s->rate_per_minute > 0 && limit_server(c, s, now, e) < 0)
+	if (s->rate_per_minute > 0 && (limit_user(c, false, now, e) < 0 ||
+	    limit_server(c, s, now, e) < 0))
 		return -1;
-	/* looking after a task belongs to the call that made it */
-	if (c->limit_per_hour > 0 && !span_starts(c->msg.method, "tasks/"))
-		v = shm_rate_take(c->mcp->shm, RATE_USER,
-		    (uint64_t)c->who.user_id, c->limit_per_hour, window, now,
-		    &info);
-	if (v == RATE_NO_ROOM)
-		return err_set(e, ERR_UNAVAILABLE, "the table of request limits "
-		    "is full; raise limits.rate_principals");
-	if (v == RATE_LIMITED) {
-		snprintf(c->rule, sizeof(c->rule), "request limit of the user: "
-		    "%u per window", c->limit_per_hour);
-		return say_limited(c, &info, window, now, e);
-	}
+	if (limit_user(c, true, now, e) < 0)
+		return -1;
 	c->counted = true;
 	c->decision = AUDIT_ALLOW;
 	return 0;

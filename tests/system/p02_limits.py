@@ -134,6 +134,27 @@ def test_two_credentials_of_one_user(_env, g):
          (429, 429), "after 20")
 
 
+def test_who_is_over_the_own_limit_takes_nothing_of_the_servers(env):
+    up = env.c_upstream()
+    g = env.gateway({"mcps": [http_server(
+        "perf", up.url, rate_limit={"requests_per_minute": 10})]})
+    g.user("one@example.com", "contractor", "--allow-all", "--limit", "1")
+    g.user("all@example.com", "contractor", "--allow-all", "--limit", "0")
+    one = g.client("one@example.com").initialize()
+    wait_for(lambda: "perf__echo" in one.names(), 10, "discovery")
+    check(one.call("perf__echo").is_ok, "the one call")
+    for _ in range(20):
+        r = one.call("perf__echo")
+        check(r.status == 429 and "1/1 requests" in r.error["message"], r)
+    c = g.client("all@example.com").initialize()
+    same([c.call("perf__echo").status for _ in range(10)], [200] * 9 + [429],
+         "what the others have left")
+    r = c.call("perf__echo")
+    check("Server perf takes 10 requests" in r.error["message"], r)
+    check(0 < int(r.headers["retry-after"]) <= 60, r.headers)
+    same(up.count()["calls"], 10, "calls that arrived")
+
+
 def test_window_slides(env):
     """One leaves, one passes: never two."""
     g = make(env, WINDOW_S)
