@@ -6,6 +6,7 @@
  */
 #include "conf/bind.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "conf/bind_inert.h"
@@ -24,6 +25,17 @@ struct walk {
 	struct open_section	 open[SECTIONS_OPEN];
 	size_t			 n;
 };
+
+/* What is compared without regard to case is kept in lower case. */
+static void
+keep_item(const struct conf_key *k, const char *text, char *out)
+{
+	bool is_lower = strcmp(k->path, "audit.redact") == 0;
+
+	span_copy(out, CONF_ITEM, span_str(text));
+	for (; is_lower && *out != '\0'; out++)
+		*out = (char)tolower((unsigned char)*out);
+}
 
 static int
 bind_list_item(struct bind *b, const struct conf_key *k,
@@ -48,7 +60,7 @@ bind_list_item(struct bind *b, const struct conf_key *k,
 		    CONF_LIST_MAX);
 		return -1;
 	}
-	span_copy(l->item[l->n++], CONF_ITEM, span_str(node->text));
+	keep_item(k, node->text, l->item[l->n++]);
 	return 0;
 }
 

@@ -98,6 +98,16 @@ def test_secrets_are_redacted(_env, g):
         same(g.row_count(f"record LIKE '%{key}%'"), 0, "keys in records")
 
 
+def test_patterns_of_secrets_in_any_case(env):
+    g = make(env, redact=["*PassPhrase*", "PIN"])
+    g.client("ann@example.com").initialize().call("perf__echo", {
+        "mark": "cases", "passphrase": "hunter2", "PASSPHRASE": "hunter2",
+        "pin": "hunter2"})
+    g.wait_rows(1, "record LIKE '%cases%'")
+    record = g.rows("record LIKE '%cases%'", "record")[0][0]
+    check("hunter2" not in record, record)
+
+
 def test_odd_text_is_kept_safely(_env, g):
     c = g.client("ann@example.com").initialize()
     body = (b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":'

@@ -203,6 +203,17 @@ test_settings(void **state)
 	assert_int_equal(conf.log_level, CONF_LOG_DEBUG);
 }
 
+/* They are held against names in lower case: "case-insensitive". */
+static void
+test_redact_in_lower_case(void **state)
+{
+	load_clean("audit: {redact: ['*PassPhrase*', PIN, 'Key[A-C]']}\n");
+	assert_int_equal(conf.redact.n, 3);
+	assert_string_equal(conf.redact.item[0], "*passphrase*");
+	assert_string_equal(conf.redact.item[1], "pin");
+	assert_string_equal(conf.redact.item[2], "key[a-c]");
+}
+
 static void
 test_global(void **state)
 {
@@ -694,6 +705,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_golden), T(test_defaults), T(test_settings),
+		T(test_redact_in_lower_case),
 		T(test_global), T(test_servers), T(test_transports),
 		T(test_authentication),
 		T(test_users), T(test_roles), T(test_secret_files),
