@@ -15,7 +15,7 @@ store_audit_search(struct db *db, const struct audit_filter *f, struct err *e)
 	    " 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), node, org, principal,"
 	    " decision, result, method, server, object, rule, error,"
 	    " http_status, rpc_code, duration_us, upstream_us, client,"
-	    " trace_id, source, (record::json->'arguments')::text, id"
+	    " trace_id, source, record, id"
 	    " FROM (SELECT * FROM omni2.audit_log"
 	    " WHERE ($1::text IS NULL OR principal = $1)"
 	    " AND ($2::text IS NULL OR server = $2)"

@@ -74,7 +74,7 @@ struct audit_filter {
 enum audit_search_column { AS_SEQ, AS_TIME, AS_NODE, AS_ORG, AS_PRINCIPAL,
 	AS_DECISION, AS_RESULT, AS_METHOD, AS_SERVER, AS_OBJECT, AS_RULE,
 	AS_ERROR, AS_HTTP_STATUS, AS_RPC_CODE, AS_DURATION_US, AS_UPSTREAM_US,
-	AS_CLIENT, AS_TRACE_ID, AS_SOURCE, AS_ARGUMENTS, AS_ID };
+	AS_CLIENT, AS_TRACE_ID, AS_SOURCE, AS_RECORD, AS_ID };
 struct db_result *store_audit_search(struct db *, const struct audit_filter *,
 	    struct err *);
 /* An administrator's action in the change log (who, what, old, new as JSON). */

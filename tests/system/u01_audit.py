@@ -27,6 +27,11 @@ def nonces(g):
         r"substring(record from '\"nonce\\*\": *\\*\"([^\"\\]+)')"))
 
 
+def rejected(g):
+    return int(g.env.pg.scalar("SELECT count(*) FROM omni2.audit_rejected",
+                               g.database))
+
+
 def call_many(g, clients, calls, prefix):
     def job(n):
         c = g.client("ann@example.com").initialize()
@@ -116,6 +121,22 @@ def test_odd_text_is_kept_safely(_env, g):
     check(c.send(body, c.headers()).is_ok, "call")
     g.wait_rows(1, "record LIKE '%nonsense%'")
     same(g.ctl_run("audit", "verify").returncode, 0, "verify")
+    found = [json.loads(r["arguments"]) for r in
+             g.ctl_json("audit", "tail", "-n", "9999") if r["arguments"]]
+    check({"odd": "\0\U0001f600\r\n\t'--", "nonsense": "\xe4\\"} in found,
+          found)
+
+
+def test_half_a_surrogate_pair_hides_nothing(_env, g):
+    """Neither its own record nor, in a search, those of others."""
+    c = g.client("ann@example.com").initialize()
+    for text in (b'"name":"perf__echo","arguments":{"half":"\\ud800"}',
+                 b'"name":"perf__\\udc00half","arguments":{}'):
+        c.send(b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{'
+               + text + b"}}", c.headers())
+    n = g.row_count()
+    same(len(g.ctl_json("audit", "tail", "-n", "9999")), n, "records found")
+    same(rejected(g), 0, "records that are no rows")
 
 
 def test_long_arguments_are_cut_and_marked(_env, g):
