@@ -140,17 +140,32 @@ ask_worker(struct keeper *k, struct asked *a, uint32_t i, int64_t now)
 }
 
 static struct asked *
-free_place(struct keeper *k, int64_t now)
+free_place(struct keeper *k)
 {
 	int i;
 
 	for (i = 0; i < RECHECKS_MAX; i++)
 		if (k->asked[i].id == 0)
 			return &k->asked[i];
-	for (i = 0; i < RECHECKS_MAX; i++)
-		if (now - k->asked[i].since_ms >= ASKED_MS)
-			return &k->asked[i];
 	return NULL;
+}
+
+/* A worker that was killed over a look says nothing: somebody looks again. */
+static void
+note_lost(struct keeper *k, int64_t now)
+{
+	uint32_t i;
+	int n;
+
+	for (n = 0; n < RECHECKS_MAX; n++) {
+		struct asked *a = &k->asked[n];
+
+		if (a->id == 0 || now - a->since_ms < ASKED_MS)
+			continue;
+		if ((i = keeper_find(k, a->id, STREAM)) != NONE)
+			make_stale(k, i);
+		a->id = 0;
+	}
 }
 
 static bool
@@ -172,7 +187,7 @@ pump(struct keeper *k, int64_t now)
 	bool sent = false;
 
 	while (left-- > 0) {
-		struct asked *a = free_place(k, now);
+		struct asked *a = free_place(k);
 		uint32_t i = k->ring[k->ring_at];
 		struct connection *c = &k->c[i];
 
@@ -594,6 +609,7 @@ stream_tick(struct keeper *k, int64_t now)
 	struct list *l = &k->list[STREAM];
 
 	note_generations(k);
+	note_lost(k, now);
 	if (l->n == 0)
 		return;
 	pump(k, now);

@@ -9,7 +9,7 @@ import threading
 import time
 
 from fake import Fake, http, response, sse
-from harness import META, MODERN, check, free_port, same, wait_for
+from harness import META, MODERN, check, free_port, same, wait_for, works
 from servers import everything_stdio, http_server, stdio_server
 
 LIST_TOOLS = "notifications/tools/list_changed"
@@ -493,6 +493,31 @@ def test_disabled_and_revoked_end(_env, it):
     with get(it.open("kim")) as s:
         g.ctl("key", "revoke", str(made["id"]))
         s.wait_end()
+
+
+def test_looks_that_die_are_repeated(_env, it):
+    """Workers are killed while they look whether streams may stay open."""
+    g = it.g
+    g.user("zoe@example.com", "power_user", "--allow-all")
+    for _ in range(3):
+        c = it.modern("zoe")
+        streams = [listen(c, {"toolsListChanged": True}, i) for i in range(200)]
+        for i, s in enumerate(streams):
+            acknowledged(s, i)
+        workers = g.pids("worker")
+        job = threading.Thread(target=g.ctl, args=(
+            "user", "disable", "zoe@example.com"))
+        job.start()
+        wait_for(lambda s=streams: any(x.whole is not None for x in s), 10,
+                 "the first end", every=0.0005)
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        for s in streams:
+            s.wait_end(15)
+            s.close()
+        job.join()
+        g.ctl("user", "enable", "zoe@example.com")
+        wait_for(lambda: works(lambda: "web__ok" in c.names()), 10, "enabled")
 
 
 def test_slow_consumer_is_dropped(_env, it):
