@@ -30,6 +30,7 @@
 #include "shm/slot.h"
 
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
+#define PAUSE_MS	100	/* without descriptors, to the next accept */
 #define DRAIN_MS	2000
 #define JUST_CAME_MS	1000	/* at the end: for its first request */
 
@@ -297,12 +298,20 @@ accept_some(struct keeper *k, int listener, int64_t now)
 		fd = accept4(listener, (struct sockaddr *)&ss, &len,
 		    SOCK_CLOEXEC);
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE ||
-			    errno == ENOMEM || errno == ENOBUFS) {
-				if (log_limit_ok(&ll))
-					log_warn("accept: %s", strerror(errno));
-				pause_accept(k, true);
+			int error = errno;
+
+			if (error != EMFILE && error != ENFILE &&
+			    error != ENOMEM && error != ENOBUFS)
+				return;
+			if (log_limit_ok(&ll))
+				log_warn("accept: %s", strerror(error));
+			/* an idle one has a descriptor, too */
+			if (error == EMFILE && k->list[IDLE].n > 0) {
+				keeper_drop(k, k->list[IDLE].head);
+				continue;
 			}
+			pause_accept(k, true);
+			k->paused_ms = now;
 			return;
 		}
 		if (k->list[FREE].n == 0) {
@@ -331,7 +340,7 @@ expire(struct keeper *k, int64_t now)
 	while (l->head != NONE &&
 	    now - k->c[l->head].since_ms >= k->header_ms)
 		keeper_refuse(k, l->head, REFUSE_LATE);
-	if (k->paused && k->list[FREE].n > 0)
+	if (k->paused && now - k->paused_ms >= PAUSE_MS)
 		pause_accept(k, false);
 }
 

@@ -72,7 +72,8 @@ struct keeper {
 	struct list	 list[STATES];
 	struct list	 queue[LANE_KINDS];	/* FIFO; uses prev/next too */
 	bool		 lane_armed[LANE_KINDS];
-	bool		 paused;	/* accept: no room or no descriptors */
+	bool		 paused;	/* accept: no descriptors */
+	int64_t		 paused_ms;
 	int		 listen[64];
 	int		 n_listen;
 	int64_t		 header_ms, idle_ms;

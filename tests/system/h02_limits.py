@@ -1,6 +1,7 @@
 """Slow clients, full queues, busy workers: health and metrics still answer."""
 import contextlib
 import http.client
+import os
 import socket
 import subprocess
 import threading
@@ -181,6 +182,39 @@ def test_promtool(_env, g):
                  b"omni2_decisions_total", b"omni2_audit_records_total",
                  b"omni2_bugs_total"):
         check(name in body, f"{name} is missing")
+
+
+def ticks(pid):
+    """Processor time of a process, in seconds."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_no_descriptors_left(env):
+    """Idle connections make room; else the keeper waits and does not spin."""
+    g = env.gateway(start=False)
+    g.start(prefix=("prlimit", "--nofile=200:200"))
+    (keeper,) = g.pids("keeper")
+    with contextlib.ExitStack() as stack:
+        many = [stack.enter_context(socket.create_connection(
+            ("127.0.0.1", g.port))) for _ in range(250)]
+        same(g.health("/health/live"), 200, "beside idle connections")
+        for s in many:
+            with contextlib.suppress(OSError):
+                s.sendall(b"G")
+        many += [stack.enter_context(socket.create_connection(
+            ("127.0.0.1", g.port))) for _ in range(250)]
+        for s in many[-250:]:
+            with contextlib.suppress(OSError):
+                s.sendall(b"G")
+        g.wait_log("accept: Too many open files")
+        before = ticks(keeper)
+        time.sleep(2)
+        used = ticks(keeper) - before
+    check(used < 0.3, f"{used} s of 2")
+    same(wait_for(lambda: g.health("/health/live"), 5, "service"), 200,
+         "service afterwards")
 
 
 def test_connection_limit(env):
