@@ -317,12 +317,52 @@ add_item(struct builder *b, struct cat_head *c, uint32_t server,
 	return true;
 }
 
-static void
-add_server(struct builder *b, struct cat_head *c, const struct cat_source *src)
+/* Is another server of the organisation called so? */
+static bool
+is_slug_of_another(const struct cat_source *src, uint32_t n, uint32_t i,
+    const char *slug)
 {
+	char other[80];
+	uint32_t k;
+
+	for (k = 0; k < n; k++) {
+		if (k == i || strcmp(src[k].org, src[i].org) != 0)
+			continue;
+		catalog_slug(other, sizeof(other), span_str(src[k].name));
+		if (strcmp(other, slug) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * "a_b" and "a-b" have the same slug: both get a hash, so that neither is
+ * ever taken for the other.
+ */
+static struct cat_str
+put_slug(struct builder *b, const struct cat_source *src, uint32_t n,
+    uint32_t i)
+{
+	struct span name = span_str(src[i].name);
+	char slug[80];
+	size_t used;
+
+	catalog_slug(slug, sizeof(slug) - 9, name);
+	if (is_slug_of_another(src, n, i, slug)) {
+		used = strlen(slug);
+		snprintf(slug + used, sizeof(slug) - used, "-%08x",
+		    (unsigned)hash_bytes(1, name.p, name.n));
+	}
+	return put(b, span_str(slug));
+}
+
+static void
+add_server(struct builder *b, struct cat_head *c, const struct cat_source *all,
+    uint32_t n, uint32_t i)
+{
+	const struct cat_source *src = &all[i];
 	struct cat_server *s = (struct cat_server *)(void *)
 	    (b->base + c->servers_off) + c->n_servers++;
-	char slug[80];
 	uint64_t h;
 
 	memset(s, 0, sizeof(*s));
@@ -331,8 +371,7 @@ add_server(struct builder *b, struct cat_head *c, const struct cat_source *src)
 	s->listed = src->listed;
 	s->org = put(b, span_str(src->org));
 	s->name = put(b, span_str(src->name));
-	catalog_slug(slug, sizeof(slug), span_str(src->name));
-	s->slug = put(b, span_str(slug));
+	s->slug = put_slug(b, all, n, i);
 	s->version = put(b, span_str(src->version));
 	s->capabilities = put(b, src->capabilities);
 	s->info = put(b, src->info);
@@ -381,7 +420,7 @@ catalog_build(void *out, size_t size, uint64_t seed,
 		struct cat_server *s;
 		int kind;
 
-		add_server(&b, c, &src[i]);
+		add_server(&b, c, src, n, i);
 		s = (struct cat_server *)(void *)(b.base + c->servers_off) + i;
 		for (kind = 0; kind < ITEM_KIND_COUNT; kind++) {
 			s->first[kind] = c->n_items;

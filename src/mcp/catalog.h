@@ -118,7 +118,8 @@ int	catalog_item_json(const struct cat_head *, const struct cat_item *,
  * "<server>__<name>" for tools and prompts, in [A-Za-z0-9_-] and at most 64
  * bytes; where bytes had to be replaced or cut, '_' and 8 hex digits of the
  * hash of (server, name) follow. A pure function: names never change when
- * servers come and go. For resources: "<slug>+<uri>".
+ * servers come and go. For resources: "<slug>+<uri>"; slugs of one text get a
+ * hash, too.
  */
 void	catalog_expose_name(char out[CAT_EXPOSED_MAX + 1], struct span server,
 	    struct span name);

@@ -152,6 +152,43 @@ test_find_and_rename(void **state)
 	    span_str("demo://x"), &own), CAT_NONE);
 }
 
+/* Two names of one slug: each resource is of the server that lists it. */
+static void
+test_same_slug(void **state)
+{
+	static const char *const like[] = { "A-B", "a-b", "a_b", "a_b", "ab" };
+	struct cat_source_item items[] = {
+		item(ITEM_RESOURCE, "{\"uri\":\"demo://x\"}"),
+	};
+	struct cat_source src[5];
+	const struct cat_head *c;
+	struct span exposed, own;
+	uint32_t dropped, i;
+
+	memset(src, 0, sizeof(src));
+	for (i = 0; i < 5; i++) {
+		src[i].server_id = i + 1;
+		src[i].org = i == 3 ? "other" : "default";
+		src[i].name = like[i];
+		src[i].version = "";
+		src[i].item = items;
+		src[i].n_items = 1;
+	}
+	c = build(src, 5, &dropped);
+	assert_int_equal(dropped, 0);
+	for (i = 0; i < 5; i++) {
+		exposed = cat_span(c, cat_item(c, cat_server(c, i)->first[
+		    ITEM_RESOURCE])->exposed);
+		assert_int_equal(catalog_split_uri(c, span_str(src[i].org),
+		    exposed, &own), i);
+		assert_true(span_is(own, "demo://x"));
+	}
+	assert_int_equal(catalog_split_uri(c, span_str("default"),
+	    span_str("a-b+demo://x"), &own), CAT_NONE);
+	assert_true(span_is(cat_span(c, cat_server(c, 3)->slug), "a-b"));
+	assert_true(span_is(cat_span(c, cat_server(c, 4)->slug), "ab"));
+}
+
 static void
 test_content(void **state)
 {
@@ -228,6 +265,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_slugs),
 		cmocka_unit_test(test_find_and_rename),
+		cmocka_unit_test(test_same_slug),
 		cmocka_unit_test(test_content),
 		cmocka_unit_test(test_many_and_full),
 	};
