@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/glob.h"
+#include "base/hash.h"
 #include "conf/conf.h"
 #include "conf/model.h"
 
@@ -216,9 +217,53 @@ decide_tool(struct query *q)
 	return rule;
 }
 
+/* The next byte of a URI, its escape taken off. */
+static char
+next_byte(struct span *uri)
+{
+	char c = uri->p[0];
+	uint8_t decoded;
+	size_t n = 1;
+
+	if (c == '%' && uri->n >= 3 &&
+	    hash_unhex(span_make(uri->p + 1, 2), &decoded, 1) == 0) {
+		c = (char)decoded;
+		n = 3;
+	}
+	*uri = span_skip(*uri, n);
+	return c;
+}
+
+/*
+ * "file:///pub/../x": patterns see one path, the server reads another. What
+ * a server may take for the end of a segment is one here.
+ */
+static bool
+has_dots(struct span uri)
+{
+	size_t bytes = 0, dots = 0;
+	char c;
+
+	while (uri.n > 0) {
+		c = next_byte(&uri);
+		if (c != '/' && c != '\\' && c != '?' && c != '#') {
+			bytes++;
+			dots += c == '.';
+			continue;
+		}
+		if (bytes == 2 && dots == 2)
+			return true;
+		bytes = dots = 0;
+	}
+	return bytes == 2 && dots == 2;
+}
+
 static enum rbac_rule
 decide_resource(struct query *q)
 {
+	if ((q->access->has_resources || q->access->deny_resources.n > 0) &&
+	    has_dots(q->name))
+		return RULE_RESOURCE_DOTS;
 	if (list_matches(q, q->access->deny_resources))
 		return RULE_RESOURCE_DENY;
 	if (!q->access->has_resources)
@@ -331,6 +376,7 @@ static const struct {
 	[RULE_RESOURCE_MATCH]	= { PLACE_ACCESS, ".resources" },
 	[RULE_RESOURCE_DENY]	= { PLACE_ACCESS, ".denied_resources" },
 	[RULE_RESOURCE_NO_MATCH] = { PLACE_ACCESS, ".resources" },
+	[RULE_RESOURCE_DOTS]	= { PLACE_ACCESS, ".resources" },
 	[RULE_PROMPT_MATCH]	= { PLACE_ACCESS, ".prompts" },
 	[RULE_PROMPT_NO_MATCH]	= { PLACE_ACCESS, ".prompts" },
 	[RULE_SERVER_ALLOWED]	= { PLACE_ACCESS, "" },

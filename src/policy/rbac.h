@@ -15,7 +15,8 @@
  *    the server for the role (not named there: permissions.unlisted; none at
  *    all on the server: allow)
  *  8 the role's allowed_tools (if any) and denied_tools
- * Resources and prompts: 1, 5, 6, then their own lists where given.
+ * Resources and prompts: 1, 5, 6, then their own lists where given; where a
+ * list decides, a URI with a segment ".." is denied.
  */
 #ifndef OMNI2_POLICY_RBAC_H
 #define OMNI2_POLICY_RBAC_H

@@ -92,9 +92,10 @@ def test_spellings_of_a_denied_resource(_env, it):
     c = it.open("some")
     for uri in ("test://static-binary", "TEST://static-binary",
                 "test://static-binary#x", "test://static%2dbinary",
-                "test://static-text/../static-binary", "test://x/data"):
+                "test://static-text/../static-binary", "test://x/data",
+                "test://static-text/%2E%2e/static-binary"):
         r = c.request("resources/read", {"uri": "reference+" + uri})
-        check("error" in r.message, f"{uri}: {r}")
+        same(error_of(r), (403, -32003), f"{uri}: {r}")
 
 
 def test_nothing_hides_behind_a_nul(_env, it):
