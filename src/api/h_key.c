@@ -82,7 +82,8 @@ api_revoke_key(struct api_call *c, struct json_out *j, struct err *e)
 {
 	int64_t id = api_int(c, "id", 0);
 
-	if (api_db(c, e) < 0 || store_key_revoke(c->api->db, id, e) < 0 ||
+	if (api_db(c, e) < 0 ||
+	    store_key_revoke(c->api->db, API_ORG, id, e) < 0 ||
 	    api_changed(c, "key revoke", api_text(c, "id"), NULL, e) < 0)
 		return -1;
 	json_object_begin(j, NULL);

@@ -34,16 +34,18 @@ store_key_add(struct db *db, const char *org, const char *email,
 }
 
 int
-store_key_revoke(struct db *db, int64_t id, struct err *e)
+store_key_revoke(struct db *db, const char *org, int64_t id, struct err *e)
 {
 	char text[24];
-	const char *params[] = { text };
+	const char *params[] = { text, org };
 	struct db_result *r;
 	int n;
 
 	snprintf(text, sizeof(text), "%lld", (long long)id);
-	r = db_query(db, e, "UPDATE omni2.api_keys SET revoked_at = now() "
-	    "WHERE id = $1::bigint AND revoked_at IS NULL", 1, params);
+	r = db_query(db, e, "UPDATE omni2.api_keys k SET revoked_at = now() "
+	    "FROM omni2.organisations o WHERE o.id = k.org_id "
+	    "AND k.id = $1::bigint AND o.name = $2 AND k.revoked_at IS NULL",
+	    2, params);
 	if (r == NULL)
 		return -1;
 	n = db_affected(r);

@@ -53,7 +53,8 @@ int	store_user_set_active(struct db *, const char *org, const char *email,
 int	store_key_add(struct db *, const char *org, const char *email,
 	    const char *name, const uint8_t sha256[32], const char *prefix,
 	    int64_t expires_at, int64_t *id, struct err *);
-int	store_key_revoke(struct db *, int64_t id, struct err *);
+int	store_key_revoke(struct db *, const char *org, int64_t id,
+	    struct err *);
 /* id, email, name, prefix, created_at, expires_at, revoked_at, as text. */
 struct db_result *store_key_list(struct db *, const char *org,
 	    const char *email /* NULL: all */, struct err *);

@@ -599,9 +599,12 @@ users_and_keys(void **state)
 	model_free(&m);
 
 	v = version();
-	assert_int_equal(store_key_revoke(db, id1, &e), 0);
+	assert_int_equal(store_key_revoke(db, "acme", id1, &e), -1);
+	assert_int_equal(e.code, ERR_NOTFOUND);	/* of another organisation */
+	assert_int_equal(version(), v);
+	assert_int_equal(store_key_revoke(db, "default", id1, &e), 0);
 	assert_int_equal(version(), v + 1);
-	assert_int_equal(store_key_revoke(db, id1, &e), -1);
+	assert_int_equal(store_key_revoke(db, "default", id1, &e), -1);
 	assert_int_equal(e.code, ERR_NOTFOUND);
 	model_init(&m);
 	assert_int_equal(store_load(db, &m, &e), 0);
