@@ -557,6 +557,30 @@ mcp_m_get_prompt(struct mcp_call *c, struct buf *out, struct err *e)
 	return call_named(c, ITEM_PROMPT, out, e);
 }
 
+/* The one server of those that the caller may use that lists this URI. */
+static uint32_t
+find_listed(struct mcp_call *c, struct span uri)
+{
+	uint32_t i, server, found = CAT_NONE;
+
+	for (i = 0; i < c->catalog->n_servers; i++) {
+		const struct cat_server *s = cat_server(c->catalog, i);
+
+		if (!span_is(cat_span(c->catalog, s->org), c->org) ||
+		    catalog_find_own(c->catalog, i, ITEM_RESOURCE, uri) ==
+		    CAT_NONE)
+			continue;
+		server = mcp_policy_server(c, s);
+		if (server == POL_NONE ||
+		    !rbac_may_use_server(c->policy, c->who.user, server))
+			continue;
+		if (found != CAT_NONE)
+			return CAT_NONE;
+		found = i;
+	}
+	return found;
+}
+
 /* Whose resource is this? Slug first; then the one server that lists it. */
 static uint32_t
 find_resource(struct mcp_call *c, struct span uri, struct span *own)
@@ -570,16 +594,7 @@ find_resource(struct mcp_call *c, struct span uri, struct span *own)
 		return catalog_find_server(c->catalog,
 		    pol_server(c->policy, c->server)->id);
 	i = catalog_split_uri(c->catalog, span_str(c->org), uri, own);
-	if (i != CAT_NONE)
-		return i;
-	for (i = 0; i < c->catalog->n_servers; i++) {
-		const struct cat_server *s = cat_server(c->catalog, i);
-
-		if (span_is(cat_span(c->catalog, s->org), c->org) &&
-		    catalog_find_own(c->catalog, i, ITEM_RESOURCE, uri) != CAT_NONE)
-			return i;
-	}
-	return CAT_NONE;
+	return i != CAT_NONE ? i : find_listed(c, uri);
 }
 
 int

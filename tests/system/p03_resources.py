@@ -1,6 +1,7 @@
 """Permissions of resources and prompts: listed, read and got by the same rules."""
+from fake import Fake, http, response
 from harness import LEGACY, MODERN, check, same, wait_for
-from servers import reference
+from servers import http_server, reference
 
 TEXT, BINARY = "test://static-text", "test://static-binary"
 SIMPLE, ARGUMENTS = "test_simple_prompt", "test_prompt_with_arguments"
@@ -21,6 +22,26 @@ USERS = {       # email: (allowed_mcps, resources that may be read, prompts)
                              "resources": [TEXT], "prompts": [SIMPLE]}},
               {TEXT}, {SIMPLE}),
 }
+
+
+class Library(Fake):
+    """Lists these resources; what it reads says who it is."""
+    uris = ()
+
+    def answer(self, c, m, name):
+        if name == "resources/list":
+            result = {"resources": [{"uri": u, "name": u} for u in self.uris]}
+        elif name == "resources/read":
+            result = {"contents": [{"uri": m["params"]["uri"],
+                                    "text": self.url}]}
+        elif name == "initialize":
+            result = {"protocolVersion": m["params"]["protocolVersion"],
+                      "capabilities": {"tools": {}, "resources": {}},
+                      "serverInfo": {"name": "library", "version": "1"}}
+        else:
+            return super().answer(c, m, name)
+        c.send(http(response(m, result)))
+        return True
 
 
 class Setting:
@@ -115,3 +136,28 @@ def test_denials_are_recorded(_env, it):
     n = it.g.row_count("method = 'resources/read' AND decision = 'deny'")
     it.open("none").request("resources/read", {"uri": "reference+" + TEXT})
     it.g.wait_rows(n + 1, "method = 'resources/read' AND decision = 'deny'")
+
+
+def test_own_uri_of_two_servers(env):
+    """It names a server only if one lists it of those one may use."""
+    a, b = Library(["t"]), Library(["t"])
+    a.uris, b.uris = ["demo://both"], ["demo://both", "demo://b"]
+    g = env.gateway({
+        "mcps": [http_server("a", a.url), http_server("b", b.url)],
+        "users": [{"email": f"{n}@example.com", "role": "power_user",
+                   "allowed_mcps": mcps} for n, mcps in
+                  {"all": ["a", "b"], "b": ["b"], "none": []}.items()]})
+    c = {n: g.client(f"{n}@example.com").initialize()
+         for n in ("all", "b", "none")}
+    wait_for(lambda: len(c["all"].names()) == 2, 10, "discovery")
+    for name, uri, want in (("all", "demo://b", b), ("b", "demo://b", b),
+                            ("b", "demo://both", b), ("all", "a+demo://both", a),
+                            ("all", "b+demo://both", b),
+                            ("all", "demo://both", None),
+                            ("none", "demo://both", None),
+                            ("none", "demo://b", None)):
+        r = c[name].request("resources/read", {"uri": uri})
+        if want:
+            same(r.result["contents"][0]["text"], want.url, f"{name} {uri}")
+        else:
+            same(error_of(r), (200, -32602), f"{name} {uri}: {r}")
