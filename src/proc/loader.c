@@ -29,18 +29,46 @@
 #include "store/store.h"
 #include "tls/context.h"
 
+/* Names may live in the database: checked when both are in. */
+static void
+check_names(struct model *m, struct conf_report *r)
+{
+	model_add_seed_roles(m);
+	model_check(m, r);
+}
+
+/* One transaction: of a file that is refused no row stays in the database. */
+static int
+seed_and_load(struct db *db, struct model *m, struct conf_report *r,
+    struct err *e)
+{
+	int rc = -1;
+
+	if (db_begin(db, e) < 0)
+		return -1;
+	if (store_seed(db, m, e) == 0 && store_load(db, m, e) == 0) {
+		check_names(m, r);
+		rc = r->errors > 0 ? 0 : db_commit(db, e);
+	}
+	db_rollback(db);
+	m->db_loaded = rc == 0;
+	return rc;
+}
+
 /* Rows of the database into the model. -1 with err when it is away. */
 static int
 merge_database(const struct conf *conf, struct model *m, bool seed,
-    struct err *e)
+    struct conf_report *r, struct err *e)
 {
 	struct db *db = db_open(conf->database_url, conf->database_timeout_ms, e);
-	int rc = -1;
+	int rc;
 
 	if (db == NULL)
 		return -1;
-	if ((!seed || store_seed(db, m, e) == 0) && store_load(db, m, e) == 0)
-		rc = 0;
+	if (seed)
+		rc = seed_and_load(db, m, r, e);
+	else if ((rc = store_load(db, m, e)) == 0)
+		check_names(m, r);
 	db_close(&db);
 	return rc;
 }
@@ -77,21 +105,16 @@ loader_read(const char *path, struct conf *conf, struct model *m,
 	int rc;
 
 	rc = conf_load(path, conf, m, &report);
+	if (rc == 0 && conf->tls_listen.n > 0)
+		rc = check_tls(path, conf, &report);
 	if (rc == 0 && depth != LOADER_YAML && conf->database_url[0] != '\0' &&
-	    merge_database(conf, m, depth == LOADER_SEED, &e) < 0) {
+	    merge_database(conf, m, depth == LOADER_SEED, &report, &e) < 0) {
 		is_newer = e.code == ERR_VERSION;
 		conf_report_add(&report, is_newer, path, 0, 0, "%s", e.text);
 		rc = is_newer ? -1 : 0;
 	}
-	if (rc == 0 && conf->tls_listen.n > 0)
-		rc = check_tls(path, conf, &report);
-	/* names may live in the database: checked when both are in */
-	if (rc == 0 && conf->database_url[0] != '\0' && m->db_loaded) {
-		model_add_seed_roles(m);
-		model_check(m, &report);
-		if (report.errors > 0)
-			rc = -1;
-	}
+	if (report.errors > 0)
+		rc = -1;
 	if (exit_status != NULL)
 		*exit_status = is_newer ? EX_PROTOCOL :
 		    conf_report_is_denied(&report) ? EX_NOPERM : EX_CONFIG;

@@ -259,6 +259,15 @@ load_revoked(struct db *db, struct model *m, struct err *e)
 	return 0;
 }
 
+/* In a transaction that has begun already each statement has a snapshot of
+ * its own; but whoever changes a row that is read here locks the version. */
+static int
+hold_version(struct db *db, const struct store_tx *tx, struct err *e)
+{
+	return tx->own ? 0 : db_exec(db, e, "SELECT version FROM "
+	    "omni2.policy_version FOR UPDATE", (char *)NULL);
+}
+
 /* The version is read first and in the same snapshot: a change made
  * meanwhile shows as a newer version later, never as one already seen. */
 int
@@ -271,7 +280,7 @@ store_load(struct db *db, struct model *m, struct err *e)
 		return -1;
 	if ((!tx.own || db_exec(db, e, "SET TRANSACTION ISOLATION LEVEL "
 	    "REPEATABLE READ READ ONLY", (char *)NULL) == 0) &&
-	    store_schema_check(db, e) == 0 &&
+	    store_schema_check(db, e) == 0 && hold_version(db, &tx, e) == 0 &&
 	    store_policy_version(db, &m->db_version, e) == 0 &&
 	    store_fill_ids(db, m, e) == 0 &&
 	    load_servers(db, m, e) == 0 && load_roles(db, m, e) == 0 &&

@@ -53,6 +53,34 @@ def test_reload_bad_changes_nothing(_env, it):
     g.write_config(good)
 
 
+def test_refused_file_leaves_no_row(env, it):
+    """What is found only with the rows of the database, too."""
+    def rows():
+        return env.pg.query(
+            "SELECT email, source, role, active FROM omni2.users UNION ALL "
+            "SELECT name, source, url, enabled FROM omni2.mcp_servers "
+            "ORDER BY 1", g.database)
+
+    g = it.g
+    g.ctl("reload")
+    before = rows()
+    good = open(g.conf, encoding="utf-8").read()
+    g.config["mcps"].pop()
+    g.config["users"] = [{"email": "ann@example.com", "role": "read_only"},
+                         {"email": "bob@example.com", "role": "drummer"}]
+    g.write_config()
+    done = g.ctl_run("reload")
+    g.config["mcps"].append(http_server("second", it.up.url))
+    del g.config["users"]
+    same(done.returncode, 7, f"reload of a bad file: {done}")
+    check("drummer" in done.stderr, done)
+    same(rows(), before, "rows after a file that was refused")
+    g.write_config(good)
+    g.ctl("reload")
+    same(rows(), before, "rows after the good one")
+    check(it.open().call("perf__echo").is_ok, "who was in the bad file")
+
+
 def test_reload_by_control_program(_env, it):
     g = it.g
     g.config["mcps"].pop()
