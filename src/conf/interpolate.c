@@ -93,7 +93,7 @@ expand_variable(struct expand *x, const char *name, struct span rest)
 static int
 expand_braces(struct expand *x, const char **p)
 {
-	const char *start = *p, *end = strchr(start, '}');
+	const char *start = *p, *end = strchr(start, '}'), *at;
 	char name[NAME_MAX_VAR];
 	size_t n = name_length(start);
 
@@ -104,6 +104,10 @@ expand_braces(struct expand *x, const char **p)
 	if (n == 0 || n >= sizeof(name))
 		return fail(x, "\"${\" without a variable name; write $$ for a "
 		    "dollar sign", NULL);
+	for (at = start; at < end; at++)
+		if (at[0] == '$' && at[1] == '{')
+			return fail(x, "\"${\" within \"${\"; a default is "
+			    "plain text", NULL);
 	span_copy(name, sizeof(name), span_make(start, n));
 	return expand_variable(x, name,
 	    span_make(start + n, (size_t)(end - start) - n));

@@ -307,6 +307,8 @@ test_interpolation(void **state)
 		{ "${T_SET-x}", NULL },
 		{ "${T_SET:+x}", NULL },
 		{ "${T SET}", NULL },
+		{ "${T_SET:-${T_SET}}", NULL },		/* not "value}" */
+		{ "${T_UNSET:-a${T_SET:-b}c}", NULL },
 		{ "${T_DOLLAR}", "${T_SET}$$" },	/* only once */
 	};
 	char text[128];
