@@ -265,7 +265,7 @@ pool_entry(struct upstream_pool *pool, const struct upstream_target *t,
 	if (x == NULL || client_session == 0 || !entry_is_link(x))
 		return x;
 	/* Not while one may be in use: then there is room for one more. */
-	if (!pool->busy && pool->n_links >= UPSTREAM_LINKS_MAX &&
+	if (pool->call == NULL && pool->n_links >= UPSTREAM_LINKS_MAX &&
 	    *find_place(pool->place, pool->places, t->server_id,
 	    client_session) == NULL)
 		drop_links(pool, oldest_link(pool));
@@ -326,10 +326,8 @@ pool_check_transport(const struct upstream_entry *x, struct err *e)
 static int
 post(struct upstream_pool *pool, struct upstream_entry *x,
     const struct upstream_target *t, const struct sess_info *session,
-    struct span message, int ms, struct err *e)
+    struct span message, int64_t deadline_ms, struct err *e)
 {
-	int64_t deadline_ms = clock_mono_ms() + ms;
-
 	switch (x->via) {
 	case VIA_STDIO:
 	case VIA_OWNER:
@@ -369,8 +367,8 @@ tell_cancelled(struct upstream_pool *pool, struct upstream_entry *x,
 	message_cancelled(&b, call->id, why->code == ERR_TIMEOUT ?
 	    "time-out" : "cancelled by the client");
 	/* Best effort: the caller already knows how the call ended. */
-	post(pool, x, t, &call->session, buf_span(&b), UPSTREAM_CANCEL_MS,
-	    &e);
+	post(pool, x, t, &call->session, buf_span(&b), clock_mono_ms() +
+	    UPSTREAM_CANCEL_MS, &e);
 	buf_free(&b);
 }
 
@@ -498,12 +496,12 @@ upstream_exchange(struct upstream_pool *pool, const struct upstream_target *t,
 	bool has_slot = pool->shm != NULL && pool->shm->slot != UINT32_MAX;
 	int rv;
 
-	if (pool->busy)
+	if (pool->call != NULL)
 		return err_set(e, ERR_INTERNAL, "server \"%s\": a call inside "
 		    "of on_message", t->name);
-	pool->busy = true;
+	pool->call = call;
 	rv = exchange(pool, t, call, e);
-	pool->busy = false;
+	pool->call = NULL;
 	if (has_slot)
 		shm_count_in(shm_self(pool->shm), C_UPSTREAM_CALLS, 1);
 	if (rv == 0)
@@ -515,15 +513,33 @@ upstream_exchange(struct upstream_pool *pool, const struct upstream_target *t,
 	return err_wrap(e, "server \"%s\"", t->name);
 }
 
+/* However much a server asks, its call ends in time. */
+static int
+post_deadline(const struct upstream_pool *pool, int64_t *deadline_ms,
+    struct err *e)
+{
+	const struct upstream_call *call = pool->call;
+	int64_t now_ms = clock_mono_ms();
+
+	*deadline_ms = now_ms + UPSTREAM_POST_MS;
+	if (call != NULL && !call->is_listen && *deadline_ms >
+	    call->deadline_ms)
+		*deadline_ms = call->deadline_ms;
+	return *deadline_ms > now_ms ? 0 :
+	    err_set(e, ERR_TIMEOUT, "no time left");
+}
+
 int
 upstream_post(struct upstream_pool *pool, const struct upstream_target *t,
     const struct sess_info *session, struct span message, struct err *e)
 {
 	struct upstream_entry *x;
+	int64_t deadline_ms;
 
-	if ((x = pool_entry(pool, t, session->client_session, e)) == NULL ||
+	if (post_deadline(pool, &deadline_ms, e) < 0 ||
+	    (x = pool_entry(pool, t, session->client_session, e)) == NULL ||
 	    pool_check_transport(x, e) < 0 ||
-	    post(pool, x, t, session, message, UPSTREAM_POST_MS, e) < 0)
+	    post(pool, x, t, session, message, deadline_ms, e) < 0)
 		return err_wrap(e, "server \"%s\"", t->name);
 	return 0;
 }

@@ -435,7 +435,7 @@ open_session(struct upstream_pool *pool, const struct upstream_target *t,
 {
 	struct opening o = { .pool = pool, .target = t, .watch = watch };
 
-	if (pool->busy)
+	if (pool->call != NULL)
 		return err_set(e, ERR_INTERNAL,
 		    "server \"%s\": opening inside of on_message", t->name);
 	if ((o.entry = pool_entry(pool, t, 0, e)) == NULL ||

@@ -150,8 +150,8 @@ int	upstream_exchange(struct upstream_pool *, const struct upstream_target *,
 /*
  * Sends one ready message without waiting for what it causes: a notification,
  * or the answer to a request that on_message got. Uses a connection of its
- * own and at most two seconds, mostly a millisecond; on_message and on_extra
- * may call it (and nothing else here).
+ * own and at most two seconds (a call's own deadline, inside of one), mostly a
+ * millisecond; on_message and on_extra may call it (and nothing else here).
  */
 int	upstream_post(struct upstream_pool *, const struct upstream_target *,
 	    const struct sess_info *, struct span message, struct err *);

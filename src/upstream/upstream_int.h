@@ -101,7 +101,7 @@ struct upstream_pool {
 	struct http_head head;		/* of a link's answer */
 	struct http_memo memo;		/* of the answer being read */
 	uint64_t	 last_id;	/* ids when there is no slot */
-	bool		 busy;		/* an exchange is under way */
+	struct upstream_call *call;	/* of the exchange under way; NULL */
 	bool		 is_owner;	/* of links of clients */
 	struct spill_quota *spool;	/* of large answers; NULL: none */
 	int		 hangup_fd;	/* epoll, for curl; -1 none */

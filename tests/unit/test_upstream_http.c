@@ -981,6 +981,36 @@ test_server_requests(void **state)
 	world_stop(&w);
 }
 
+/* Asks, and takes no answer: the other connections are never accepted. */
+static void
+serve_questions(struct fake *f, int fd, int connection)
+{
+	int i;
+
+	if (connection > 0 || !fake_read(f, fd))
+		return;
+	fake_send(fd, HEAD EVENTS "\r\n");
+	for (i = 0; i < 8; i++)
+		fake_send(fd, "data: {\"jsonrpc\":\"2.0\",\"id\":1,"
+		    "\"method\":\"ping\"}\n\n");
+	fake_wait_closed(fd);
+}
+
+/* They do not make a call longer than it may be. */
+static void
+test_untaken_answers(void **state)
+{
+	static struct world w;
+	int64_t start = clock_mono_ms();
+
+	world_start(&w, "http", serve_questions, NULL);
+	w.call.deadline_ms = start + 300;
+	assert_int_equal(upstream_exchange(w.pool, &w.t, &w.call, &w.e), -1);
+	assert_failed(&w, ERR_TIMEOUT, "in time");
+	assert_in_range(clock_mono_ms() - start, 300, 1500);
+	world_stop(&w);
+}
+
 static void
 serve_accepted(struct fake *f, int fd, int connection)
 {
@@ -1081,6 +1111,7 @@ main(void)
 		cmocka_unit_test(test_cancel_word),
 		cmocka_unit_test(test_on_message),
 		cmocka_unit_test(test_server_requests),
+		cmocka_unit_test(test_untaken_answers),
 		cmocka_unit_test(test_notification),
 		cmocka_unit_test(test_large),
 	};
