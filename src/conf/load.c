@@ -139,6 +139,14 @@ include_file(struct load *l, const struct yaml_node *item, const char *path,
 		bind_error(&l->b, item, path, "more than %d files", FILES_MAX);
 }
 
+/* A directory that is not there has no match; one that cannot be read would
+ * have none either, and nobody would miss its files. */
+static int
+stop_glob(const char *path, int error)
+{
+	return error != ENOENT && error != ENOTDIR;
+}
+
 /* No match is fine: a conf.d may be empty. */
 static void
 include_glob(struct load *l, const struct yaml_node *item, const char *path,
@@ -148,10 +156,17 @@ include_glob(struct load *l, const struct yaml_node *item, const char *path,
 	size_t i;
 	int rv;
 
-	rv = glob(pattern, 0, NULL, &g);
-	if (rv != 0 && rv != GLOB_NOMATCH)
-		bind_error(&l->b, item, path, "\"%s\" cannot be read",
-		    bind_show(&l->b, item));
+	errno = 0;
+	rv = glob(pattern, 0, stop_glob, &g);
+	if (rv != 0 && rv != GLOB_NOMATCH) {
+		bool is_denied = errno == EACCES;
+
+		bind_error(&l->b, item, path, "\"%s\" cannot be read%s",
+		    bind_show(&l->b, item), is_denied ?
+		    "; let the user of omni2d read it" : "");
+		if (is_denied)
+			conf_report_denied(l->b.report);
+	}
 	for (i = 0; rv == 0 && i < g.gl_pathc; i++)
 		include_file(l, item, path, g.gl_pathv[i], depth);
 	if (rv == 0)

@@ -263,6 +263,24 @@ def test_unreadable_files(env, _it):
     check("let the user of omni2d read it" in done.stderr, done.stderr)
 
 
+def test_unreadable_directory(env, _it):
+    """Not the same as an empty one: its files would silently be missing."""
+    g = env.gateway({}, start=False)
+    conf_d = env.make_dir("conf.d", mode=0)
+    if os.geteuid() != 0 and os.access(conf_d, os.R_OK):
+        raise Skip("everything can be read")
+    g.config["include"] = [conf_d + "/*.yaml"]
+    g.write_config()
+    same(daemon(env, g), 77, "exit status of omni2d")
+    done = code(g, 4, "check")
+    check("let the user of omni2d read it" in done.stderr, done.stderr)
+    os.chmod(conf_d, 0o700)
+    code(g, 0, "check")             # and one without files is fine
+    g.config["include"] = [conf_d + "/nowhere/*.yaml"]
+    g.write_config()
+    code(g, 0, "check")
+
+
 def test_full_disk(env, it):
     if not env.is_root or subprocess.run(
             ["unshare", "-m", "true"], check=False,
