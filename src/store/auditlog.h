@@ -38,6 +38,8 @@ struct auditlog_state {
 };
 
 const char *auditlog_column_name(enum auditlog_column);
+/* Of one that is, a record without the member gives 0. */
+bool	auditlog_column_is_int(enum auditlog_column);
 
 /* Begins the transaction and locks chain and position; *st gets them (segment
  * 0: nothing was shipped yet). The caller initialised st->pending. */

@@ -43,6 +43,12 @@ static const bool column_is_int[] = {
 #undef INT
 };
 
+bool
+auditlog_column_is_int(enum auditlog_column c)
+{
+	return column_is_int[c];
+}
+
 /* The rows that are locked: they are there from the first shipment on. */
 static int
 insert_state(struct db *db, const char *node, const char *journal,

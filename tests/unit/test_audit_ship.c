@@ -380,6 +380,8 @@ alterations(void **state)
 		    "WHERE seq = 1", 1, "column ts" },
 		{ "UPDATE omni2.audit_log SET http_status = 0 WHERE seq = 1",
 		    1, "column http_status" },
+		{ "UPDATE omni2.audit_log SET session = '0' WHERE seq = 1 "
+		    "AND session = ''", 1, "column session" },
 		{ "UPDATE omni2.audit_log SET record = replace(record, 'deny', "
 		    "'allow'), decision = 'allow' WHERE seq = 1", 1,
 		    "record 1 was altered" },
