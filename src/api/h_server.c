@@ -229,12 +229,18 @@ set_command(struct api_call *c, struct model_server *s, struct err *e)
 static int
 set_header(struct api_call *c, struct model_server *s, struct err *e)
 {
-	const char *header = api_text(c, "header");
+	const char *header = api_text(c, "header"), *name;
 
 	if (header == NULL)
 		return 0;
-	if (strchr(header, ':') == NULL || strpbrk(header, "\r\n") != NULL)
+	name = arena_strdup(c->api->mem, span_make(header,
+	    strcspn(header, ":")));
+	if (strchr(header, ':') == NULL || !model_is_header_name(name) ||
+	    !model_is_header_value(header))
 		return err_set(e, ERR_INVALID, "header: takes 'Name: value'");
+	if (model_header_is_ours(name))
+		return err_set(e, ERR_INVALID, "header: \"%s\" is a header "
+		    "that omni2 sets itself", name);
 	model_set(&s->auth_header, header);
 	s->auth = SERVER_AUTH_HEADER;
 	return 0;

@@ -77,31 +77,6 @@ base64(struct bind *b, const char *text)
 	return out;
 }
 
-static bool
-is_header_value(const char *s)
-{
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
-			return false;
-	return true;
-}
-
-/* Fields that the gateway itself writes or that frame the message. */
-static bool
-header_is_ours(const char *name)
-{
-	static const char *const ours[] = { "Host", "Connection",
-		"Content-Length", "Content-Type", "Transfer-Encoding", "TE",
-		"Trailer", "Upgrade", "Expect", "Accept", "Mcp-Session-Id",
-		"Mcp-Protocol-Version", "Last-Event-ID" };
-	size_t i;
-
-	for (i = 0; i < BIND_COUNT(ours); i++)
-		if (strcasecmp(ours[i], name) == 0)
-			return true;
-	return false;
-}
-
 /* The value of a key or of its file, which comes next in the table. */
 static const char *
 secret(struct auth *a, int key)
@@ -111,7 +86,7 @@ secret(struct auth *a, int key)
 	    a->v[key + 1];
 	const char *s = bind_secret(a->b, a->v[key], a->v[key + 1], path);
 
-	if (s != NULL && !is_header_value(s)) {
+	if (s != NULL && !model_is_header_value(s)) {
 		bind_error(a->b, node, path,
 		    "must not have line breaks or control characters");
 		return NULL;
@@ -159,11 +134,8 @@ set_header(struct auth *a, const char *name, const char *scheme,
 static const char *
 header_name(struct auth *a, const char *fallback)
 {
-	static const char token[] = "!#$%&'*+-.^_`|~0123456789"
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	const struct yaml_node *node = a->v[HEADER_NAME];
 	const char *path = bind_path(a->b, a->path, "header_name");
-	size_t n;
 
 	if (node == NULL && fallback == NULL)
 		bind_error(a->b, a->node, a->path,
@@ -172,10 +144,9 @@ header_name(struct auth *a, const char *fallback)
 		return fallback;
 	if (bind_is_scalar(a->b, node, path) < 0)
 		return NULL;
-	n = strlen(node->text);
-	if (n == 0 || n > 127 || strspn(node->text, token) != n)
+	if (!model_is_header_name(node->text))
 		bind_error(a->b, node, path, "is not a header name");
-	else if (header_is_ours(node->text))
+	else if (model_header_is_ours(node->text))
 		bind_error(a->b, node, path,
 		    "\"%s\" is a header that omni2 sets itself",
 		    bind_show(a->b, node));
@@ -214,7 +185,7 @@ bind_basic(struct auth *a)
 	if (bind_is_scalar(a->b, user, path) < 0)
 		return;
 	if (user->text[0] == '\0' || strchr(user->text, ':') != NULL ||
-	    !is_header_value(user->text)) {
+	    !model_is_header_value(user->text)) {
 		bind_error(a->b, user, path, "must not be empty or have a "
 		    "colon or control characters");
 		return;

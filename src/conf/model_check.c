@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "conf/conf.h"
@@ -54,6 +55,40 @@ model_check_server_name(const char *name, char *why, size_t size)
 		return 0;
 	snprintf(why, size, "%s", text);
 	return -1;
+}
+
+bool
+model_is_header_name(const char *name)
+{
+	static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	size_t n = strlen(name);
+
+	return n > 0 && n <= 127 && strspn(name, token) == n;
+}
+
+bool
+model_is_header_value(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+			return false;
+	return true;
+}
+
+bool
+model_header_is_ours(const char *name)
+{
+	static const char *const ours[] = { "Host", "Connection",
+		"Content-Length", "Content-Type", "Transfer-Encoding", "TE",
+		"Trailer", "Upgrade", "Expect", "Accept", "Mcp-Session-Id",
+		"Mcp-Protocol-Version", "Last-Event-ID" };
+	size_t i;
+
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcasecmp(ours[i], name) == 0)
+			return true;
+	return false;
 }
 
 /* line 0: where the row is. */

@@ -8,6 +8,7 @@
 #ifndef OMNI2_CONF_MODEL_FORMS_H
 #define OMNI2_CONF_MODEL_FORMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct conf_report;
@@ -24,6 +25,11 @@ int	model_restrictions_from_json(struct model_server *, const char *json,
 	    char *why, size_t why_size);
 /* Server names: 0, or -1 with a text that says what is wrong. */
 int	model_check_server_name(const char *, char *why, size_t why_size);
+/* Of a header that a server is sent with each request. */
+bool	model_is_header_name(const char *);
+bool	model_is_header_value(const char *);
+/* Does the gateway write it itself, or does it frame the message? */
+bool	model_header_is_ours(const char *name);
 /*
  * Cross references (unknown roles, servers, duplicate names) as findings:
  * errors for rows of files, warnings for rows of the database, which must not

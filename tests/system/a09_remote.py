@@ -367,6 +367,17 @@ def test_commands_are_refused(_env, it):
     same(it.g.ctl_run("server", "show", "evil").returncode, 3, "stored")
 
 
+def test_headers_that_are_refused(_env, it):
+    """As in files: no header that frames a message, none that is no header."""
+    for header in ("Content-Length: 0", "transfer-encoding: chunked",
+                   "HOST: x", "Mcp-Session-Id: x", ": x", "A b: x", "A : x",
+                   "A: x\r\nB: y", "A: \u001bx", "A"):
+        detail, _ = it.problem(422, "invalid", "POST", "/api/v1/servers", {
+            "name": "framed", "url": it.up.url, "header": header})
+        check(detail.startswith("header: "), detail)
+    same(it.g.ctl_run("server", "show", "framed").returncode, 3, "stored")
+
+
 def test_strict(_env, it):
     users = "/api/v1/users"
     for want, code, word, args in (
