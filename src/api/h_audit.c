@@ -67,17 +67,35 @@ put_record(struct json_out *j, const struct db_result *r, int row)
 
 /* next: where to go on (after=) for what comes later. */
 static void
-put_records(struct json_out *j, const struct db_result *r, int64_t after)
+put_records(struct json_out *j, const struct db_result *r)
 {
 	int i, n = db_rows(r);
 
 	json_object_begin(j, NULL);
 	json_array_begin(j, "items");
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && !db_is_null(r, i, AS_SEQ); i++)
 		put_record(j, r, i);
 	json_array_end(j);
-	json_put_int(j, "next", n > 0 ? db_int(r, n - 1, AS_SEQ) : after);
+	json_put_str(j, "next", db_text(r, 0, AS_NEXT));
 	json_object_end(j);
+}
+
+/* {"<node>": seq, ...}, as in store/q_audit.c. */
+static int
+check_cursor(const char *text, struct err *e)
+{
+	struct json_value top, v;
+	struct span name;
+	size_t pos = 0;
+	int64_t seq;
+	bool ok = text == NULL ||
+	    (json_check(span_str(text), &top, NULL) == JSON_OK &&
+	    json_object(top.raw, NULL, NULL, 0) == JSON_OK);
+
+	while (ok && text != NULL && json_next_member(top.raw, &pos, &name, &v))
+		ok = json_int(v, &seq) && seq >= 0;
+	return ok ? 0 : err_set(e, ERR_INVALID, "after: is not the \"next\" of "
+	    "an answer; {} is before the first record");
 }
 
 static bool
@@ -95,7 +113,7 @@ api_search_audit(struct api_call *c, struct json_out *j, struct err *e)
 	    .server = api_text(c, "server"), .object = api_text(c, "object"),
 	    .decision = api_text(c, "decision"),
 	    .since_ms = api_int(c, "since_seconds", 0) * 1000,
-	    .after_seq = api_int(c, "after", 0),
+	    .after = api_text(c, "after"),
 	    .limit = api_int(c, "limit", 100) };
 	struct db_result *r;
 
@@ -105,10 +123,10 @@ api_search_audit(struct api_call *c, struct json_out *j, struct err *e)
 	if (f.limit > REMOTE_MAX && !c->api->is_local)
 		return err_set(e, ERR_INVALID, "limit: at most %d over HTTP; "
 		    "go on with after", REMOTE_MAX);
-	if (api_db(c, e) < 0 ||
+	if (check_cursor(f.after, e) < 0 || api_db(c, e) < 0 ||
 	    (r = store_audit_search(c->api->db, &f, e)) == NULL)
 		return -1;
-	put_records(j, r, f.after_seq);
+	put_records(j, r);
 	db_result_free(&r);
 	return 0;
 }

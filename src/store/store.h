@@ -64,18 +64,21 @@ int	store_server_remove(struct db *, const char *org, const char *name,
 	    struct err *);
 int	store_token_revoke(struct db *, const char *jti, int64_t expires_at,
 	    struct err *);
-/* Audit records that match, oldest first, the newest limit of them. NULL and 0
- * do not filter. Columns: enum audit_search_column. */
+/* Audit records that match, oldest first: the newest limit of them, or with
+ * after the next that it has not got. NULL and 0 do not filter. Columns: enum
+ * audit_search_column; there is one row at least, whose AS_SEQ is NULL if
+ * nothing is found. */
 struct audit_filter {
 	const char	*principal, *server, *object, *decision;
 	int64_t		 since_ms;	/* not older than this */
-	int64_t		 after_seq;
+	const char	*after;		/* AS_NEXT of an answer before */
 	int64_t		 limit;
 };
 enum audit_search_column { AS_SEQ, AS_TIME, AS_NODE, AS_ORG, AS_PRINCIPAL,
 	AS_DECISION, AS_RESULT, AS_METHOD, AS_SERVER, AS_OBJECT, AS_RULE,
 	AS_ERROR, AS_HTTP_STATUS, AS_RPC_CODE, AS_DURATION_US, AS_UPSTREAM_US,
-	AS_CLIENT, AS_TRACE_ID, AS_SOURCE, AS_RECORD, AS_ID };
+	AS_CLIENT, AS_TRACE_ID, AS_SOURCE, AS_RECORD, AS_ID,
+	AS_NEXT };
 struct db_result *store_audit_search(struct db *, const struct audit_filter *,
 	    struct err *);
 /* An administrator's action in the change log (who, what, old, new as JSON). */

@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import urllib.parse
 import time
 
 from harness import SOURCE, check, free_port, http_get, same, wait_for
@@ -224,6 +225,56 @@ def test_audit(_env, it):
     same(len(it.json("audit", "tail", "-n", "2")), 2, "tail")
     same(it.json("audit", "verify"), {"findings": 0}, "verify")
     it.code(2, "audit", "search", "-n", "20000")
+
+
+def another_node(it, first, last, age):
+    """Records of a node that is not here: copies, so many seconds old."""
+    copy = (f"SELECT now() - interval '{age} s', 'other', n, "
+            "gen_random_uuid(), 'tools/call', '{}', '', '' "
+            f"FROM generate_series({first}, {last}) AS n")
+    it.env.pg.query(
+        "BEGIN; INSERT INTO omni2.audit_log (ts, node, seq, id, method, "
+        f"record, prev_hash, hash) {copy}; INSERT INTO omni2.audit_chain "
+        f"(node, seq, hash) VALUES ('other', {last}, '') ON CONFLICT (node) "
+        f"DO UPDATE SET seq = {last}; COMMIT", it.g.database)
+
+
+def audit_page(it, after, limit):
+    query = f"?limit={limit}"
+    if after is not None:
+        query += "&after=" + urllib.parse.quote(after)
+    status, _, page = it.http("GET", "/api/v1/audit/records" + query)
+    same(status, 200, page)
+    return [(r["node"], r["seq"]) for r in page["items"]], page["next"]
+
+
+def test_audit_pages_give_each_record_once(env):
+    """Whichever node it is of, whenever it began, however many there are."""
+    it = Setting(env)
+    it.g.row_count()
+    another_node(it, 1, 7, 3600)
+    want = {(r[0], int(r[1])) for r in it.g.rows(columns="node, seq")}
+    got, after = [], "{}"
+    while not want <= set(got):
+        page, after = audit_page(it, after, 3)
+        check(page, f"{want - set(got)} is missing")
+        got += page
+    same(len(got), len(set(got)), f"records twice in {got}")
+    # from the newest on, as tail -f does: nothing that was there before
+    page, after = audit_page(it, None, 2)
+    same(len(page), 2, "the newest")
+    another_node(it, 8, 9, 7200)        # began long ago, ended just now
+    page, after = audit_page(it, after, 100)
+    check({("other", 8), ("other", 9)} <= set(page), page)
+    check(not set(page) & set(got), f"{set(page) & set(got)} again")
+    more, _ = audit_page(it, after, 100)
+    check(not set(more) & set(page), f"{set(more) & set(page)} again")
+
+
+def test_audit_cursor_that_is_none(_env, it):
+    for after in ("12", "[]", "{", '{"a":-1}', '{"a":"1"}', '{"a":1.5}', "x"):
+        it.problem(422, "invalid", "GET", "/api/v1/audit/records?after=" +
+                   urllib.parse.quote(after))
 
 
 def test_reload(_env, it):
