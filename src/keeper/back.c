@@ -73,8 +73,9 @@ of_stream(struct keeper *k, const struct lane_back *b, struct span bytes,
 			stream_event(k, bytes, now);
 		return true;
 	}
-	/* its worker died before it was given away */
-	if (b->what == LANE_DEAD)
+	/* its worker died before it was given away; one that died at once
+	 * afterwards is none of the stream's business */
+	if (b->what == LANE_DEAD && keeper_find(k, b->id, STREAM) == NONE)
 		shm_subs_remove_owner(k->shm, b->id);
 	if (b->what != LANE_CLOSED)
 		return false;
