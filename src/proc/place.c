@@ -122,7 +122,8 @@ static void
 release(void *arg)
 {
 	struct place *w = arg;
-	bool keep = w->reply.keep_alive && !w->reply.broken && !draining(w);
+	bool keep = w->reply.keep_alive && !w->reply.broken && !draining(w) &&
+	    conn_rest(&w->conn).n <= LANE_BYTES_MAX;
 
 	if (!keep)
 		shutdown(w->conn.fd, SHUT_RDWR);
