@@ -141,6 +141,7 @@ void	mcp_unpin(struct mcp_call *);
 int	mcp_authenticate(struct mcp_call *, struct err *);
 int	mcp_check_session(struct mcp_call *, struct err *);
 struct span mcp_endpoint(const struct mcp_call *);
+struct span mcp_accept(const struct mcp_call *);
 /* The one permission check; item CAT_NONE: not in the catalog (a URI). */
 bool	mcp_may(struct mcp_call *, uint32_t server, enum item_kind,
 	    struct span name, uint32_t item, bool explain);

@@ -203,11 +203,35 @@ read_accept(struct span accept)
 	return &last;
 }
 
+/* A list may stand in several lines (RFC 9110 section 5.3). */
+struct span
+mcp_accept(const struct mcp_call *c)
+{
+	const struct http_head *h = c->http->head;
+	size_t n = 0;
+	char *all;
+	int i;
+
+	if (h->known_count[HTTP_H_ACCEPT] <= 1)
+		return h->known[HTTP_H_ACCEPT];
+	all = arena_alloc(c->mcp->mem, h->size);	/* has room for each */
+	for (i = 0; i < h->header_count; i++) {
+		struct span value = h->headers[i].value;
+
+		if (!span_is_nocase(h->headers[i].name, "accept"))
+			continue;
+		memcpy(all + n, value.p, value.n);
+		n += value.n;
+		all[n++] = ',';
+	}
+	return span_make(all, n - 1);
+}
+
 static int
 http_rules(struct mcp_call *c, struct err *e)
 {
 	const struct http_head *h = c->http->head;
-	struct span accept = h->known[HTTP_H_ACCEPT];
+	struct span accept = mcp_accept(c);
 	const struct accepted *a;
 
 	if (h->method == HTTP_GET || h->method == HTTP_DELETE)

@@ -149,7 +149,7 @@ mcp_bodyless(struct mcp_call *c, struct err *e)
 {
 	const struct http_head *h = c->http->head;
 	struct span version = h->known[HTTP_H_MCP_VERSION];
-	struct span accept = h->known[HTTP_H_ACCEPT];
+	struct span accept = mcp_accept(c);
 	bool is_get = h->method == HTTP_GET;
 
 	c->msg.method = is_get ? SPAN_LIT("stream/open") :

@@ -180,6 +180,20 @@ def test_no_answer_to_head_has_a_body(_env, it):
         check(raw_status(got) > 0 and got.endswith(b"\r\n\r\n"), got)
 
 
+def test_accept_in_two_lines(_env, it):
+    """One list, whichever comes first."""
+    body = b'{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    for first, second in ((b"text/event-stream", b"application/json"),
+                          (b"application/json", b"text/event-stream")):
+        got = raw_exchange(it.g.port, it.fill(
+            b"POST /mcp HTTP/1.1\r\n{H}{K}Content-Type: application/json\r\n"
+            b"Accept: " + first + b"\r\naccept: " + second +
+            b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" %
+            len(body)) + body, timeout=5)
+        same(raw_status(got), 200, got)
+        check(b"Content-Type: " + first in got, got)
+
+
 def test_pipelined_requests(_env, it):
     one = it.fill(b"GET /health/live HTTP/1.1\r\n{H}\r\n")
     got = raw_exchange(it.g.port, one * 20, timeout=3, half_close=True)
