@@ -300,6 +300,42 @@ curl_wait(CURLM *multi, struct curl_waitfd *w, unsigned n, int ms)
 	return 0;
 }
 
+/* curl_multi_perform() until the end, which CURLOPT_TIMEOUT_MS sets at last. */
+static CURLcode
+run(CURLM *multi)
+{
+	CURLcode code = CURLE_FAILED_INIT;
+	int running = 1, left;
+	CURLMsg *msg;
+
+	while (running > 0)
+		if (curl_multi_perform(multi, &running) != CURLM_OK ||
+		    (running > 0 && curl_wait(multi, NULL, 0, CHECK_MS) < 0))
+			return CURLE_FAILED_INIT;
+	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
+		if (msg->msg == CURLMSG_DONE)
+			code = msg->data.result;
+	return code;
+}
+
+int
+curl_run(void *easy, void **multi)
+{
+	*multi = curl_multi_init();
+	if (*multi == NULL || curl_multi_add_handle(*multi, easy) != CURLM_OK)
+		return CURLE_OUT_OF_MEMORY;
+	return run(*multi);
+}
+
+void
+curl_run_end(void *easy, void *multi)
+{
+	if (multi != NULL && easy != NULL)
+		curl_multi_remove_handle(multi, easy);
+	curl_easy_cleanup(easy);
+	curl_multi_cleanup(multi);
+}
+
 static int
 wait_a_while(struct upstream_pool *pool, struct curl_conn *c,
     struct transfer *x, int64_t ms)
@@ -452,6 +488,7 @@ curl_post(const struct upstream_target *t, const struct sess_info *session,
 	int64_t left = deadline_ms - clock_mono_ms();
 	struct curl_slist *list = NULL;
 	CURL *easy = curl_easy_init();
+	void *multi = NULL;
 	CURLcode code;
 	struct buf b;
 	int rv = -1;
@@ -473,12 +510,12 @@ curl_post(const struct upstream_target *t, const struct sess_info *session,
 		curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE");
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 	    (long)(left > 0 ? left : 1));
-	code = curl_easy_perform(easy);
+	code = (CURLcode)curl_run(easy, &multi);
 	rv = code == CURLE_OK ? 0 : err_set(e, ERR_UPSTREAM, "%s",
 	    error[0] != '\0' ? error : curl_easy_strerror(code));
 out:
+	curl_run_end(easy, multi);
 	curl_slist_free_all(list);
-	curl_easy_cleanup(easy);
 	buf_free(&b);
 	return rv;
 }

@@ -52,7 +52,7 @@ curl_link_open(struct link *l, const struct upstream_entry *x,
 	curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
 	    (long)(left > 0 ? left : 1));
-	code = curl_easy_perform(easy);
+	code = (CURLcode)curl_run(easy, &l->multi);
 	if (code == CURLE_OPERATION_TIMEDOUT)
 		err_set(e, ERR_TIMEOUT, "no connection in time");
 	else if (code != CURLE_OK)
@@ -62,16 +62,18 @@ curl_link_open(struct link *l, const struct upstream_entry *x,
 		rv = connected(easy, l, e);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 	free(url);
-	if (rv < 0)
-		curl_easy_cleanup(easy);
+	if (rv < 0) {
+		curl_run_end(easy, l->multi);
+		l->multi = NULL;
+	}
 	return rv;
 }
 
 void
 curl_link_close(struct link *l)
 {
-	curl_easy_cleanup(l->tls);
-	l->tls = NULL;
+	curl_run_end(l->tls, l->multi);
+	l->tls = l->multi = NULL;
 }
 
 enum link_io

@@ -2,8 +2,8 @@
  * link -- a connection to a server as a stream of bytes, plain or TLS.
  *
  * Workers, poller, tools; for the transports on which a connection lives
- * longer than a request. Never blocks but in opening; who waits does it with
- * wire_wait(). TLS is libcurl's (curl_link.c).
+ * longer than a request. Never blocks; who waits does it with wire_wait(), and
+ * in opening other fibers run. TLS is libcurl's (curl_link.c).
  */
 #include "upstream/upstream_int.h"
 #include "upstream/link_int.h"
@@ -19,7 +19,7 @@ void
 link_init(struct link *l)
 {
 	l->fd = -1;
-	l->tls = NULL;
+	l->tls = l->multi = NULL;
 }
 
 int

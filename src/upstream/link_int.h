@@ -14,6 +14,7 @@ struct upstream_entry;
 struct link {
 	int		 fd;		/* to poll; -1: not connected */
 	void		*tls;		/* libcurl's handle; NULL: plain */
+	void		*multi;		/* of that handle: has the connection */
 };
 enum link_io { LINK_OK, LINK_AGAIN, LINK_EOF, LINK_BROKEN };
 void	link_init(struct link *);

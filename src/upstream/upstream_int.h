@@ -261,6 +261,10 @@ int	curl_post(const struct upstream_target *, const struct sess_info *,
 void	curl_conn_free(struct curl_conn **);
 /* Options of every easy handle, whatever it is for. */
 void	curl_set_common(void *easy, const char *url, char *error);
+/* As curl_easy_perform(), but other fibers run meanwhile. The CURLcode; the end
+ * of both handles (NULL: none) is the caller's, whatever it was. */
+int	curl_run(void *easy, void **multi);
+void	curl_run_end(void *easy, void *multi);
 
 /* stdio.c */
 int	stdio_exchange(struct upstream_pool *, struct upstream_entry *,

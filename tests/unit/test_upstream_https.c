@@ -9,6 +9,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include "base/fiber.h"
+
 #define HEAD	"HTTP/1.1 200 OK\r\n"
 #define JSON	"Content-Type: application/json\r\n"
 #define EVENTS	"Content-Type: text/event-stream\r\n"
@@ -404,6 +406,77 @@ test_certificate_is_checked(void **state)
 	world_stop(&w);
 }
 
+/* No TLS, and no word. */
+static void
+serve_silence(struct fake *f, int fd, int connection)
+{
+	fake_wait_closed(fd);
+}
+
+static void
+post(void *arg)
+{
+	struct world *w = arg;
+
+	upstream_post(w->pool, &w->t, &w->call.session, SPAN_LIT("{}"), &w->e);
+}
+
+static void
+open_link(void *arg)
+{
+	struct world *w = arg;
+	struct sess_info s;
+
+	assert_int_equal(upstream_open(w->pool, &w->t, 0, false,
+	    clock_mono_ms() + 700, &s, NULL, &w->e), -1);
+	assert_int_equal(w->e.code, ERR_TIMEOUT);
+}
+
+/* A handshake that does not come to its end is no matter of other fibers. */
+static void
+test_others_run(void **state)
+{
+	static void (*const fn[])(void *) = { post, open_link };
+	static struct world w;
+	int64_t start, took;
+	size_t i;
+
+	for (i = 0; i < 2; i++) {
+		world_start(&w, NULL);
+		w.f.serve = serve_silence;
+		w.t.transport = i == 0 ? TRANSPORT_HTTP : TRANSPORT_SSE;
+		fibers_init(1);
+		start = clock_mono_ms();
+		assert_true(fiber_start(fn[i], &w));
+		took = clock_mono_ms() - start;
+		assert_in_range(took, 0, 300);
+		while (fibers_running() > 0)
+			fibers_wait(NULL, 0, -1);
+		assert_in_range(clock_mono_ms() - start, 700, 3000);
+		fibers_free();
+		world_stop(&w);
+	}
+}
+
+/* HTTP+SSE over TLS: the stream, and a POST for each message. */
+static void
+test_link(void **state)
+{
+	static struct world w;
+	struct sess_info s;
+
+	world_start(&w, NULL);
+	w.resumed = HEAD EVENTS "\r\nevent: endpoint\ndata: /m\n\n";
+	w.t.transport = TRANSPORT_SSE;
+	/* connections are served one after the other: none for the POST */
+	assert_int_equal(upstream_open(w.pool, &w.t, 0, false,
+	    clock_mono_ms() + 700, &s, NULL, &w.e), -1);
+	assert_non_null(strstr(w.e.text, "no connection in time"));
+	assert_int_equal(w.f.n, 1);
+	assert_memory_equal(w.f.request[0], "GET /mcp HTTP/1.1\r\n", 19);
+	world_stop(&w);
+}
+
 int
 main(void)
 {
@@ -417,6 +490,8 @@ main(void)
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_client_hangs_up),
 		cmocka_unit_test(test_certificate_is_checked),
+		cmocka_unit_test(test_others_run),
+		cmocka_unit_test(test_link),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
