@@ -4,6 +4,7 @@
  */
 #include "upstream_test.h"
 
+#include <netdb.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -458,6 +459,51 @@ test_others_run(void **state)
 	}
 }
 
+/* Instead of the C library's, for libcurl: one that takes its time. */
+static _Atomic int lookup_ms;
+
+int
+getaddrinfo(const char *name, const char *service,
+    const struct addrinfo *hints, struct addrinfo **out)
+{
+	clock_nap_ms(lookup_ms);
+	return EAI_NONAME;
+}
+
+static void
+call(void *arg)
+{
+	struct world *w = arg;
+
+	w->call.deadline_ms = clock_mono_ms() + 100;
+	assert_int_equal(upstream_exchange(w->pool, &w->t, &w->call, &w->e),
+	    -1);
+	assert_int_equal(w->e.code, ERR_TIMEOUT);
+}
+
+/* Nor are names that are looked up slowly: not even of the call itself, when
+ * its time is over. */
+static void
+test_slow_names(void **state)
+{
+	static void (*const fn[])(void *) = { call, post, open_link };
+	static const int64_t end_ms[] = { 1000, 3000, 1700 };
+	static struct world w;
+	int64_t start;
+	size_t i;
+
+	lookup_ms = 4000;
+	for (i = 0; i < 3; i++) {
+		world_start(&w, NULL);
+		w.t.url = "https://slow.example/mcp";
+		w.t.transport = i < 2 ? TRANSPORT_HTTP : TRANSPORT_SSE;
+		start = clock_mono_ms();
+		fn[i](&w);
+		assert_in_range(clock_mono_ms() - start, 0, end_ms[i]);
+		world_stop(&w);
+	}
+}
+
 /* HTTP+SSE over TLS: the stream, and a POST for each message. */
 static void
 test_link(void **state)
@@ -492,6 +538,7 @@ main(void)
 		cmocka_unit_test(test_certificate_is_checked),
 		cmocka_unit_test(test_others_run),
 		cmocka_unit_test(test_link),
+		cmocka_unit_test(test_slow_names),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
