@@ -163,6 +163,8 @@ curl_set_common(void *easy, const char *url, char *error)
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	/* a proxy is not the server */
+	curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* who gives up does not wait for its thread that looks up the name */
 	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);

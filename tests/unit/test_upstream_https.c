@@ -26,6 +26,7 @@ struct world {
 	int		 close_from;	/* number of a request; 0: never */
 	int		 hangup_fd;	/* closed instead of an answer */
 	int		 tls_connections;
+	bool		 is_proxy;	/* CONNECT comes first */
 	struct upstream_pool *pool;
 	struct upstream_target t;
 	struct upstream_call call;
@@ -127,6 +128,8 @@ serve(struct fake *f, int fd, int connection)
 	const char *bytes;
 	bool closes;
 
+	if (w->is_proxy && fake_read(f, fd))
+		fake_send(fd, "HTTP/1.1 200 X\r\n" JSON "\r\n");
 	SSL_set_fd(ssl, fd);
 	if (SSL_accept(ssl) == 1) {
 		w->tls_connections++;
@@ -407,6 +410,30 @@ test_certificate_is_checked(void **state)
 	world_stop(&w);
 }
 
+/* What it says of its own is no part of the answer. */
+static void
+test_proxy(void **state)
+{
+	static struct world w;
+	char url[64];
+
+	world_start(&w, "HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n");
+	w.is_proxy = true;
+	snprintf(url, sizeof(url), "http://127.0.0.1:%u", w.f.port);
+	setenv("https_proxy", url, 1);
+	unsetenv("no_proxy");
+	assert_int_equal(exchange(&w), -1);
+	assert_true(w.call.session_gone);
+	assert_int_equal(w.call.http_status, 404);
+	w.bytes = HEAD JSON "Content-Length: 41\r\n\r\n" OK7;
+	assert_int_equal(exchange(&w), 0);
+	assert_memory_equal(w.f.request[0], "CONNECT 127.0.0.1:", 18);
+	assert_null(strstr(w.f.request[0], "Mcp-Session-Id"));
+	setenv("no_proxy", "*", 1);
+	unsetenv("https_proxy");
+	world_stop(&w);
+}
+
 /* No TLS, and no word. */
 static void
 serve_silence(struct fake *f, int fd, int connection)
@@ -536,6 +563,7 @@ main(void)
 		cmocka_unit_test(test_timeout),
 		cmocka_unit_test(test_client_hangs_up),
 		cmocka_unit_test(test_certificate_is_checked),
+		cmocka_unit_test(test_proxy),
 		cmocka_unit_test(test_others_run),
 		cmocka_unit_test(test_link),
 		cmocka_unit_test(test_slow_names),
