@@ -24,6 +24,7 @@
 #define PACKAGE_VERSION	"0"
 #endif
 #define DROPPED_INTERVAL_MS	10000
+#define BATCH_MAX	1000		/* messages; others wait meanwhile */
 #define LEGACY_VERSION	"2025-11-25"
 #define MODERN_VERSION	"2026-07-28"
 #define META		"io.modelcontextprotocol/"
@@ -385,7 +386,7 @@ route_line(struct stdiod *sd, struct process *p, struct span line)
 	struct json_value element;
 	struct mux_message m;
 	struct span batch;
-	size_t pos = 0, i = 0;
+	size_t pos = 0, i = 0, n = 0;
 
 	while (i < line.n && strchr(" \t\r", line.p[i]) != NULL &&
 	    line.p[i] != '\0')
@@ -399,6 +400,10 @@ route_line(struct stdiod *sd, struct process *p, struct span line)
 	}
 	batch = m.text;			/* 2025-03-26 has batches */
 	while (json_next_element(batch, &pos, &element)) {
+		if (n++ == BATCH_MAX) {
+			drop(p, DROPPED_GARBAGE);
+			return;
+		}
 		mux_read(element.raw, &m);
 		route_message(sd, p, &m);
 	}

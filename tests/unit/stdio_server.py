@@ -178,6 +178,10 @@ def call(method, ident, params):
         answer(ident, "x" * params["n"])
     elif method == "no_line_end":
         put_text("x" * params["n"])
+    elif method == "questions":
+        put_text("[" + ",".join(
+            ['{"jsonrpc":"2.0","id":1,"method":"ping"}'] * params["n"]) + "]\n")
+        answer(ident, "asked")
     elif method == "flood":
         line = ("E" * 60 + "\x1b[31m\0\n").encode()
         for _ in range(params["n"] // 100):
@@ -258,7 +262,7 @@ def handle(message):
         answer(later_asked.pop(), message)
     elif method is None:
         asked.append(message)
-        if len(asked) == 3:
+        if len(asked) == 3 and held:
             answer(held.pop(), asked)
     elif "id" not in message:
         notes.append([method, message.get("params")])

@@ -600,6 +600,26 @@ test_flood(void **state)
 	close(fd);
 }
 
+/* One line with very many requests in it is no matter of other servers. */
+static void
+test_questions(void **state)
+{
+	int asking = client_connect(), quick = client_connect();
+	uint64_t id = call_put(asking, SECOND, "questions", "{\"n\": 480000}");
+	int64_t end = clock_mono_ms() + WAIT_MS, start, worst = 0;
+
+	while (fdio_wait(asking, POLLIN, 0) == 0 && clock_mono_ms() < end) {
+		start = clock_mono_ms();
+		assert_result(call(quick, PLAIN, "echo", "{}"), "{}");
+		if (clock_mono_ms() - start > worst)
+			worst = clock_mono_ms() - start;
+	}
+	assert_result(answer_get(asking, id), "\"asked\"");
+	assert_in_range(worst, 0, 1000);
+	close(asking);
+	close(quick);
+}
+
 static void
 test_dies_in_call(void **state)
 {
@@ -851,6 +871,7 @@ main(void)
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_over_limits),
 		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_questions),
 		cmocka_unit_test(test_dies_in_call),
 		cmocka_unit_test(test_grandchild),
 		cmocka_unit_test(test_change_drains),
