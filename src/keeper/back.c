@@ -20,6 +20,8 @@ parked(struct keeper *k, uint32_t i, const char *bytes, size_t n, int64_t now)
 {
 	struct connection *c = &k->c[i];
 
+	/* what is said of the worker that had it is nothing of the next one's */
+	c->use++;
 	keeper_move(k, i, IDLE, now);
 	if (n == 0) {
 		keeper_arm(k, i, false);

@@ -151,7 +151,7 @@ hand_complete(struct keeper *k, uint32_t i, int64_t now)
 	c->lane = lane_of(c);
 	if (c->lane == LANE_WORK && waiting(k) >= k->queue_max) {
 		shm_count_in(shm_self(k->shm), C_QUEUE_FULL, 1);
-		keeper_refuse(k, i, REFUSE_BUSY);
+		keeper_refuse(k, i, REFUSE_BUSY, now);
 		hand_relieve(k);
 		return;
 	}

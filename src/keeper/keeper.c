@@ -5,7 +5,8 @@
  *
  * A connection is READING (here, waiting for a head), QUEUED (complete, the
  * lane is full), AWAY (a worker has it; our descriptor stays registered but
- * disarmed, EPOLLONESHOT), or a STREAM (stream.c). Time-outs: one list ordered
+ * disarmed, EPOLLONESHOT), a STREAM (stream.c), or LINGERs because it was
+ * refused and its client may not have heard so yet. Time-outs: one list ordered
  * by deadline per state class, because each class has one constant time-out.
  */
 #include "keeper/keeper_int.h"
@@ -32,6 +33,7 @@
 #define STREAM_WAIT_MS	100	/* for a look at the generations */
 #define PAUSE_MS	100	/* without descriptors, to the next accept */
 #define DRAIN_MS	2000
+#define LINGER_MS	1000	/* a client hears why it is refused */
 #define JUST_CAME_MS	1000	/* at the end: for its first request */
 
 static volatile sig_atomic_t stop;
@@ -177,11 +179,27 @@ say(int fd, enum refusal why)
 }
 
 void
-keeper_refuse(struct keeper *k, uint32_t i, enum refusal why)
+keeper_refuse(struct keeper *k, uint32_t i, enum refusal why, int64_t now)
 {
 	say(k->c[i].fd, why);
 	shutdown(k->c[i].fd, SHUT_WR);
-	keeper_drop(k, i);
+	keeper_drop_input(&k->c[i]);
+	keeper_move(k, i, LINGER, now);
+	keeper_arm(k, i, false);
+}
+
+/* A close(2) while the client still sends is a reset, which may overtake the
+ * answer: what comes is thrown away until it is read, or LINGER_MS. */
+static void
+throw_away(struct keeper *k, uint32_t i)
+{
+	char junk[16384];
+	ssize_t got = recv(k->c[i].fd, junk, sizeof(junk), MSG_DONTWAIT);
+
+	if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR)))
+		keeper_arm(k, i, false);
+	else
+		keeper_drop(k, i);
 }
 
 /* ---- reading ---------------------------------------------------------------- */
@@ -199,7 +217,7 @@ keeper_look(struct keeper *k, uint32_t i, int64_t now)
 	if (end < 0 || c->n >= HTTP_HEAD_MAX) {
 		shm_count_in(shm_self(k->shm), C_HTTP_MALFORMED, 1);
 		keeper_refuse(k, i, end < 0 && c->n < HTTP_HEAD_MAX ?
-		    REFUSE_MALFORMED : REFUSE_LARGE);
+		    REFUSE_MALFORMED : REFUSE_LARGE, now);
 		return;
 	}
 	if (c->state != READING)
@@ -213,6 +231,10 @@ readable(struct keeper *k, uint32_t i, int64_t now)
 	struct connection *c = &k->c[i];
 	ssize_t got;
 
+	if (c->state == LINGER) {
+		throw_away(k, i);
+		return;
+	}
 	if (c->state != IDLE && c->state != READING)
 		return;		/* late event of a connection that is away */
 	if (c->n == c->cap) {
@@ -293,7 +315,9 @@ accept_some(struct keeper *k, int listener, int64_t now)
 			log_warn("server.connections is reached: %u "
 			    "connections are open", k->max);
 		/* the longest idle one makes room for somebody who asks */
-		if (k->list[FREE].n == 0 && k->list[IDLE].n > 0)
+		if (k->list[FREE].n == 0 && k->list[LINGER].n > 0)
+			keeper_drop(k, k->list[LINGER].head);
+		else if (k->list[FREE].n == 0 && k->list[IDLE].n > 0)
 			keeper_drop(k, k->list[IDLE].head);
 		fd = accept4(listener, (struct sockaddr *)&ss, &len,
 		    SOCK_CLOEXEC);
@@ -339,7 +363,11 @@ expire(struct keeper *k, int64_t now)
 	l = &k->list[READING];
 	while (l->head != NONE &&
 	    now - k->c[l->head].since_ms >= k->header_ms)
-		keeper_refuse(k, l->head, REFUSE_LATE);
+		keeper_refuse(k, l->head, REFUSE_LATE, now);
+	l = &k->list[LINGER];
+	while (l->head != NONE &&
+	    now - k->c[l->head].since_ms >= LINGER_MS)
+		keeper_drop(k, l->head);
 	if (k->paused && now - k->paused_ms >= PAUSE_MS)
 		pause_accept(k, false);
 }

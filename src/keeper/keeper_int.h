@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "keeper/keeper.h"
 
-enum state { FREE, IDLE, READING, QUEUED, AWAY, STREAM, STATES };
+enum state { FREE, IDLE, READING, QUEUED, AWAY, STREAM, LINGER, STATES };
 enum refusal { REFUSE_LATE, REFUSE_MALFORMED, REFUSE_LARGE, REFUSE_BUSY };
 
 #define NONE		UINT32_MAX
@@ -96,8 +96,8 @@ void	keeper_move(struct keeper *, uint32_t, enum state, int64_t now);
 void	keeper_arm(struct keeper *, uint32_t, bool out);
 void	keeper_drop(struct keeper *, uint32_t);
 void	keeper_drop_input(struct connection *);
-/* Sends the answer as far as the socket takes it, and drops. */
-void	keeper_refuse(struct keeper *, uint32_t, enum refusal);
+/* Sends the answer, as far as the socket takes it, and reads no more. */
+void	keeper_refuse(struct keeper *, uint32_t, enum refusal, int64_t now);
 /* A place for a new connection. fd is the keeper's from then on; NONE: there is
  * no room, and it is closed. */
 uint32_t keeper_admit(struct keeper *, int fd, const char *peer, int64_t now);

@@ -141,6 +141,20 @@ def test_malformed(_env, it):
     check(not wrong, "\n".join(wrong))
 
 
+def test_refusal_is_heard_by_whoever_still_sends(_env, it):
+    """It must not be overtaken by the reset of what nobody reads."""
+    for data in (b"GET / HTTP/1.1\n\n", b"GET / HTTP/1.1\r\nX: " +
+                 b"a" * 70000):
+        for _ in range(10):
+            with socket.create_connection(("127.0.0.1", it.g.port),
+                                          timeout=10) as s:
+                s.sendall(data + b"x" * 400000)
+                got = b""
+                while part := s.recv(4096):
+                    got += part
+            check(raw_status(got) in (400, 431) and got.endswith(b"\n"), got)
+
+
 def test_smuggled_request_is_not_served(_env, it):
     """After a refusal nothing of the same connection is taken for a request."""
     tail = it.fill(b"GET /health/live HTTP/1.1\r\n{H}\r\n")
