@@ -48,7 +48,7 @@ static bool
 give(const struct links_conn *c, struct span s)
 {
 	struct pollfd out = { .fd = c->fd, .events = POLLOUT };
-	int64_t until = clock_mono_ms() + WRITE_MS;
+	int64_t until = clock_mono_ms() + WRITE_MS, now;
 	ssize_t n;
 
 	while (s.n > 0) {
@@ -58,10 +58,11 @@ give(const struct links_conn *c, struct span s)
 			until = clock_mono_ms() + WRITE_MS;
 			continue;
 		}
-		if ((errno != EAGAIN && errno != EINTR) ||
-		    clock_mono_ms() >= until)
+		if (errno != EAGAIN && errno != EINTR)
 			return false;
-		fiber_poll(&out, 1, (int)(until - clock_mono_ms()));
+		if ((now = clock_mono_ms()) >= until)
+			return false;
+		fiber_poll(&out, 1, (int)(until - now));
 	}
 	return true;
 }
@@ -73,9 +74,12 @@ send_frame(struct links_conn *c, const struct stdio_frame *frame,
     struct span head, struct span body)
 {
 	struct stdio_frame f = *frame;
+	uint32_t use = c->use;
 
-	while (c->writing)
+	while (c->writing && c->use == use)
 		fiber_sleep(1);
+	if (c->use != use)
+		return;			/* closed meanwhile, and another's now */
 	c->writing = true;
 	f.magic = STDIO_FRAME_MAGIC;
 	f.size = (uint32_t)(head.n + body.n);
@@ -299,9 +303,7 @@ links_accept(struct links *l, int listener)
 		return;
 	}
 	c = &l->conn[i];
-	memset(c, 0, sizeof(*c));
-	c->links = l;
-	c->fd = fd;
+	*c = (struct links_conn){ .links = l, .fd = fd, .use = c->use + 1 };
 	if (fiber_start(conn_main, c))
 		return;
 	close(fd);

@@ -35,6 +35,7 @@ struct links_ops {
 struct links_conn {
 	struct links	*links;
 	int		 fd;		/* -1: unused */
+	uint32_t	 use;		/* counts the connections of this place */
 	bool		 writing;
 	void		*link;		/* of the call under way; NULL: none */
 	uint64_t	 call, order;
