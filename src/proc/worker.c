@@ -136,11 +136,14 @@ may_take(const struct worker *w)
 static void
 loop(struct worker *w)
 {
-	while (may_take(w) || fibers_running() > 0) {
+	for (;;) {
+		/* asked once: a SIGTERM may come between two questions */
 		struct place *p = may_take(w) ? free_place(w) : NULL;
 		struct pollfd lane = { .fd = p != NULL ? w->lane_fd : -1,
 		    .events = POLLIN };
 
+		if (p == NULL && fibers_running() == 0)
+			return;
 		slot_alive(&w->proc->shm);
 		if (fibers_running() == 0)
 			take(w, p, 0);

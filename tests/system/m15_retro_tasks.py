@@ -8,7 +8,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from fake import Fake, http, response
-from harness import META, MODERN, Skip, check, free_port, same, wait_for
+from harness import (META, MODERN, Skip, check, free_port, same, wait_for,
+                     works)
 from m08_tasks import (EXTENSION, NOT_FOUND, Setting as Tasks, Tasked, create,
                        head_of)
 from s01_streams import Stream
@@ -228,7 +229,8 @@ def test_answered_at_once(_env, it):
     # any worker has it, also one that was started anew
     for pid in it.g.pids("worker"):
         os.kill(pid, 9)
-    same(Tasked(it.client("ann"))("tasks/result", tasks["fine"]).result[
+    ann = wait_for(lambda: works(lambda: it.client("ann")), 20, "new workers")
+    same(Tasked(ann)("tasks/result", tasks["fine"]).result[
         "content"][0]["text"], "fine", "after the workers' end")
 
 
