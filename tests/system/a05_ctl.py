@@ -386,8 +386,13 @@ def test_json(_env, it):
 
 def test_hostile_text_cannot_steer_a_terminal(_env, it):
     g = it.g
-    g.ctl("user", "add", "esc@example.org", "--role", "dba",
-          "--name", "\x1b[31mred\r\n\x9b")
+    add = ("user", "add", "esc@example.org", "--role", "dba", "--name")
+    done = g.ctl_run(*add, "\x1b[31mred")
+    same(done.returncode, 2, "exit code")
+    check("name: has a control character" in done.stderr, done.stderr)
+    g.ctl(*add, "red")
+    g.env.pg.query("UPDATE omni2.users SET name = E'\\x1b[31mred\\r\\n\\u009b' "
+                   "WHERE email = 'esc@example.org'", g.database)
     for args in (("user", "list"), ("user", "show", "esc@example.org")):
         text = g.ctl(*args)
         check(not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), repr(text))

@@ -395,6 +395,38 @@ test_good_claims(void **state)
 	}
 }
 
+/* Who stays is looked at again by what is kept of the credential; where that
+ * is not all of it, he has to come again with the whole. */
+static void
+test_still_good(void **state)
+{
+	static const struct { const char *jti; bool good; } cases[] = {
+		{ "j1", true }, { "later", false }, { "a b", false },
+		{ "\\u00e9", false },
+		{ "0123456789012345678901234567890123456789"
+		    "0123456789012345678901234567890123456789", false },
+	};
+	struct pol_head *revoking = build("", "later");
+	struct principal who;
+	struct err e;
+	char claims[400], *token;
+	uint32_t user;
+	size_t i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(claims, sizeof(claims), "{" EXP SUB ISS AUD
+		    "\"jti\":\"%s\"}", cases[i].jti);
+		token = sign(GOOD_HEADER, claims, SECRET, EVP_sha256());
+		assert_int_equal(check(policy, 4, token, true, NOW, &who, &e),
+		    0);
+		user = who.user;
+		assert_int_equal(auth_still_good(revoking, who.credential,
+		    who.user_id, NOW, &user), cases[i].good);
+		free(token);
+	}
+	free(revoking);
+}
+
 /* A token without jti goes by its digest, and by that it can be revoked. */
 static void
 test_token_without_jti(void **state)
@@ -845,6 +877,7 @@ main(void)
 		cmocka_unit_test_setup(test_headers, fresh),
 		cmocka_unit_test_setup(test_claims, fresh),
 		cmocka_unit_test_setup(test_good_claims, fresh),
+		cmocka_unit_test_setup(test_still_good, fresh),
 		cmocka_unit_test_setup(test_token_without_jti, fresh),
 		cmocka_unit_test_setup(test_tampering, fresh),
 		cmocka_unit_test_setup(test_guard, fresh),
