@@ -131,11 +131,33 @@ claim_standalone(struct mcp_call *c, const struct stream_info *s,
 	}
 }
 
+/* Who may not read a resource any more does not watch it either. arg: the
+ * call, pinned, of the owner. */
+static void
+recheck_watched(void *arg, const struct shm_sub *s)
+{
+	struct mcp_call *c = arg;
+	uint32_t server;
+
+	if (s->kind == SUB_STANDALONE || (s->kind == SUB_STREAM_TASK &&
+	    mcp_task_still_watched(c, span_make(s->text, s->own - 1))))
+		return;
+	server = s->kind == SUB_STREAM_TASK ? POL_NONE :
+	    mcp_server_by_id(c->policy, s->server_id);
+	if (server != POL_NONE && pol_server(c->policy, server)->enabled &&
+	    mcp_may(c, server, ITEM_RESOURCE, span_str(s->text + s->own),
+	    CAT_NONE, false))
+		return;
+	shm_subs_remove(c->mcp->shm, s->owner, s->server_id, s->hash);
+}
+
+/* What the session watches was not looked at again while it had no stream. */
 static int
 open_standalone(struct mcp_call *c, struct err *e)
 {
 	struct stream_info *s = describe(c, (1u << STREAM_LISTS) - 1);
 
+	shm_subs_each(c->mcp->shm, s->session, 0, 0, recheck_watched, c);
 	mcp_unpin(c);
 	if (claim_standalone(c, s, e) < 0)
 		return -1;
@@ -548,24 +570,6 @@ is_still_good(struct mcp_call *c, const struct stream_info *s)
 	server = mcp_server_by_id(c->policy, s->server_id);
 	return server != POL_NONE && pol_server(c->policy, server)->enabled &&
 	    rbac_may_use_server(c->policy, c->who.user, server);
-}
-
-static void
-recheck_watched(void *arg, const struct shm_sub *s)
-{
-	struct mcp_call *c = arg;
-	uint32_t server;
-
-	if (s->kind == SUB_STANDALONE || (s->kind == SUB_STREAM_TASK &&
-	    mcp_task_still_watched(c, span_make(s->text, s->own - 1))))
-		return;
-	server = s->kind == SUB_STREAM_TASK ? POL_NONE :
-	    mcp_server_by_id(c->policy, s->server_id);
-	if (server != POL_NONE && pol_server(c->policy, server)->enabled &&
-	    mcp_may(c, server, ITEM_RESOURCE, span_str(s->text + s->own),
-	    CAT_NONE, false))
-		return;
-	shm_subs_remove(c->mcp->shm, s->owner, s->server_id, s->hash);
 }
 
 int

@@ -401,6 +401,20 @@ def test_subscribing_takes_the_right_to_read(_env, it):
         it.g.ctl("user", "set", "bob@example.com", "--allow", "web:ok")
 
 
+def test_what_was_watched_before_the_stream_takes_the_right_too(_env, it):
+    """No stream was open to be looked at again when the right was taken."""
+    bob = it.open("bob")
+    same(bob.request("resources/subscribe", {"uri": "web+doc://a"}).result,
+         {}, "subscribe")
+    it.g.ctl("user", "set", "bob@example.com", "--allow", "plain:ok")
+    wait_for(lambda: "web__ok" not in bob.names(), 10, "the policy")
+    with get(bob) as s:
+        check(it.fake.update("doc://a"), "nobody listens")
+        same(s.quiet(0.5), [], "no longer his to read")
+    it.g.ctl("user", "set", "bob@example.com", "--allow", "web:ok")
+    wait_for(lambda: "web__ok" in bob.names(), 10, "the policy")
+
+
 def test_the_listener_comes_back(_env, it):
     """A new stream to the server, and it learns again what is watched."""
     c = it.open()
