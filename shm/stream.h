@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include "shm/layout.h"
+
 #define STREAM_SUBSCRIPTION_MAX	256	/* bytes of JSON */
 #define STREAM_META_SUBSCRIPTION "io.modelcontextprotocol/subscriptionId"
 
@@ -25,6 +27,8 @@ struct stream_info {
 	int64_t		expires;	/* wall seconds; 0: never */
 	uint64_t	policy, catalog;	/* generations list[] is from */
 	uint64_t	list[STREAM_LISTS];	/* hash of what is visible */
+	/* bits by index of shm_health: servers that may speak to its session */
+	uint64_t	servers[SHM_SERVERS_MAX / 64];
 	uint32_t	wanted;		/* 1 << enum stream_list */
 	uint32_t	user;		/* index in policy, a guess */
 	uint32_t	is_http10;	/* no chunks */

@@ -66,6 +66,7 @@ struct lane_back {
 struct lane_push {
 	uint64_t	policy, catalog;	/* generations the look was at; */
 	uint64_t	list[STREAM_LISTS];	/* what it saw */
+	uint64_t	servers[SHM_SERVERS_MAX / 64];
 	uint32_t	user;
 	uint32_t	is_recheck;	/* 0: the fields above say nothing */
 };
@@ -79,7 +80,8 @@ enum lane_event_kind {
 struct lane_event {
 	int64_t		server_id;
 	uint64_t	session;	/* of which client; 0: of any */
-	uint64_t	kind;		/* enum lane_event_kind */
+	uint32_t	kind;		/* enum lane_event_kind */
+	uint32_t	health;		/* of the server; SAY only */
 };
 
 #define LANE_BYTES_MAX	HTTP_HEAD_MAX
@@ -138,16 +140,15 @@ lane_send(int back, const struct lane_event *ev, struct span bytes)
 	return sendmsg(back, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-/* A resource was updated (session 0), or what a server says to the client of
- * a session. */
+/* A resource was updated (session 0: whoever watches it). */
 static inline int
-lane_send_event(int back, int64_t server_id, uint64_t session, bool is_update,
-    struct span bytes)
+lane_send_updated(int back, int64_t server_id, uint64_t session,
+    struct span uri)
 {
 	struct lane_event ev = { .server_id = server_id, .session = session,
-	    .kind = is_update ? LANE_UPDATED : LANE_SAY };
+	    .kind = LANE_UPDATED };
 
-	return lane_send(back, &ev, bytes);
+	return lane_send(back, &ev, uri);
 }
 
 #endif

@@ -397,6 +397,7 @@ stream_push(struct keeper *k, uint64_t id, struct span bytes, int64_t now)
 		s->info.policy = p.policy;
 		s->info.catalog = p.catalog;
 		memcpy(s->info.list, p.list, sizeof(p.list));
+		memcpy(s->info.servers, p.servers, sizeof(p.servers));
 		s->info.user = p.user;
 		if (p.policy != k->policy || p.catalog != k->catalog)
 			make_stale(k, i);
@@ -456,18 +457,19 @@ deliver(void *arg, const struct shm_sub *sub)
 	put(k, i, buf_span(&k->frame), u->now);
 }
 
-/* What a server says to the client of one session, as it is. */
+/* What a server says to the client of one session, if that may use it. */
 static void
 say(struct keeper *k, const struct lane_event *ev, struct span message,
     int64_t now)
 {
 	uint32_t i = find_session(k, ev->session);
-	int64_t endpoint;
+	const struct stream_info *info;
 
-	if (i == NONE)
+	if (i == NONE || ev->health >= SHM_SERVERS_MAX)
 		return;
-	endpoint = k->c[i].stream->info.server_id;
-	if (endpoint != 0 && endpoint != ev->server_id)
+	info = &k->c[i].stream->info;
+	if ((info->server_id != 0 && info->server_id != ev->server_id) ||
+	    (info->servers[ev->health / 64] >> ev->health % 64 & 1) == 0)
 		return;
 	buf_reset(&k->frame, 65536);
 	sse_write(&k->frame, span_make(NULL, 0), message);

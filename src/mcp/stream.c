@@ -61,6 +61,20 @@ earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+static void
+note_servers(const struct mcp_call *c, struct stream_info *s)
+{
+	uint32_t i, health;
+
+	memset(s->servers, 0, sizeof(s->servers));
+	for (i = 0; s->session != 0 && i < c->policy->servers.n; i++) {
+		health = pol_server(c->policy, i)->health;
+		if (health < SHM_SERVERS_MAX &&
+		    rbac_may_use_server(c->policy, c->who.user, i))
+			s->servers[health / 64] |= UINT64_C(1) << health % 64;
+	}
+}
+
 /* Everything the keeper has to know; the call is pinned. */
 static struct stream_info *
 describe(struct mcp_call *c, uint32_t wanted)
@@ -80,6 +94,7 @@ describe(struct mcp_call *c, uint32_t wanted)
 	s->catalog = c->catalog_generation;
 	s->wanted = wanted;
 	s->is_http10 = c->http->reply->is_http10;
+	note_servers(c, s);
 	for (i = 0; i < STREAM_LISTS; i++)
 		if ((wanted & 1u << i) != 0)
 			s->list[i] = list_hash(c, s->server_id,
@@ -599,9 +614,11 @@ mcp_stream_recheck(struct mcp *m, struct stream_info *s, struct buf *events)
 				list_changed(m, s, (enum stream_list)i, events);
 			s->list[i] = h;
 		}
-		if (s->policy != c.policy_generation)
+		if (s->policy != c.policy_generation) {
+			note_servers(&c, s);
 			shm_subs_each(m->shm, s->session != 0 ? s->session :
 			    s->id, 0, 0, recheck_watched, &c);
+		}
 		s->policy = c.policy_generation;
 		s->catalog = c.catalog_generation;
 		rv = events->n > 0;

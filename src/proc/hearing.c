@@ -63,8 +63,8 @@ updated(struct hearing *h, struct json_value params)
 	    clock_wall_us() / 1000000))
 		return;
 	/* what a session of its own hears is for that client only */
-	if ((!may_send(h) || lane_send_event(h->all->back,
-	    h->target->server_id, h->session.client_session, true, uri) < 0) &&
+	if ((!may_send(h) || lane_send_updated(h->all->back,
+	    h->target->server_id, h->session.client_session, uri) < 0) &&
 	    log_limit_ok(&ll))
 		log_warn("server \"%s\": too many updates of resources; some "
 		    "are left out", h->target->name);
@@ -103,6 +103,17 @@ client_listens(const struct hearing *h)
 	    clock_wall_us() / 1000000);
 }
 
+/* On its own stream, if it may still use the server. */
+static int
+say(struct hearing *h, struct span message)
+{
+	struct lane_event ev = { .server_id = h->target->server_id,
+	    .session = h->session.client_session, .kind = LANE_SAY,
+	    .health = h->target->health };
+
+	return lane_send(h->all->back, &ev, message);
+}
+
 /* False: nobody can be asked. */
 static bool
 ask_client(struct hearing *h, struct span message, struct span method,
@@ -119,9 +130,8 @@ ask_client(struct hearing *h, struct span message, struct span method,
 	if (!client_listens(h))
 		return false;
 	mem = arena_new(4096);
-	asked = lane_send_event(h->all->back, h->target->server_id, session,
-	    false, heard_question(mem, h->target->server_id, session, method,
-	    params.raw, id, clock_wall_us() / 1000000 +
+	asked = say(h, heard_question(mem, h->target->server_id, session,
+	    method, params.raw, id, clock_wall_us() / 1000000 +
 	    h->all->input_timeout_s)) == 0;
 	arena_free(&mem);
 	return asked;
@@ -136,8 +146,7 @@ tell_client(struct hearing *h, struct span message, struct span method,
 	if (!heard_may_pass(h->shm, session, method, params) || !may_send(h))
 		return;
 	if (client_listens(h))
-		lane_send_event(h->all->back, h->target->server_id, session,
-		    false, message);
+		say(h, message);
 	else
 		heard_by_call(h->shm, h->all->run_dir, h->target->name,
 		    session, message);

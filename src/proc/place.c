@@ -209,6 +209,7 @@ recheck(struct place *w, const char *bytes, size_t n)
 	p.policy = info.policy;
 	p.catalog = info.catalog;
 	memcpy(p.list, info.list, sizeof(p.list));
+	memcpy(p.servers, info.servers, sizeof(p.servers));
 	p.user = info.user;
 	p.is_recheck = 1;
 	if (send_back(w, id, LANE_PUSH, span_make((const char *)&p, sizeof(p)),

@@ -60,8 +60,8 @@ subscribe_updated(struct stdiod *sd, struct process *p,
 	    !shm_subs_wanted(sd->shm, p->server_id, span_make(text, (size_t)n),
 	    clock_wall_us() / 1000000))
 		return;
-	if ((!may_send(sd) || lane_send_event(sd->event_fd, p->server_id, 0,
-	    true, span_make(text, (size_t)n)) < 0) && log_limit_ok(&ll))
+	if ((!may_send(sd) || lane_send_updated(sd->event_fd, p->server_id,
+	    0, span_make(text, (size_t)n)) < 0) && log_limit_ok(&ll))
 		log_warn("server \"%s\": too many updates of resources; some "
 		    "are left out", p->name);
 }

@@ -194,6 +194,27 @@ def test_told(_env, it):
         same(s2.quiet(0.2), [], "messages of the other")
 
 
+def test_who_may_not_use_the_server_any_more_hears_nothing(_env, it):
+    """The stream stays, for other servers; its session there, too."""
+    it.g.user("eve@example.com", "power_user", "--allow-all", "--limit", "0")
+    c = it.open("eve", capabilities=ROOTS)
+    said = {"jsonrpc": "2.0", "method": "notifications/message",
+            "params": {"level": "error", "data": "x"}}
+    with get(c) as s:
+        session = text_of(c.call("asker__whoami").message)
+        it.asker.say(session, said)
+        same(s.next()["params"]["data"], "x", "before")
+        it.g.ctl("user", "set", "eve@example.com", "--allow",
+                 "everything_http:*")
+        same(s.next()["method"], "notifications/tools/list_changed", "policy")
+        it.asker.say(session, said)
+        it.asker.ask(session, "q")
+        same(s.quiet(0.5), [], "afterwards")
+    with get(c) as s:
+        it.asker.say(session, said)
+        same(s.quiet(0.5), [], "on a new stream")
+
+
 def test_modern_client(_env, it):
     """The question of a server in mid-call becomes input_required."""
     c = it.g.client("ann@example.com", version=MODERN, capabilities=ROOTS)
