@@ -79,6 +79,7 @@ struct mcp_call {
 	bool		 has_session;
 	struct session	 session;
 	bool		 in_batch;
+	bool		 is_admitted;	/* origin, identity and endpoint */
 	bool		 may_stream;	/* Accept lists text/event-stream */
 	bool		 prefers_stream;	/* ... before application/json */
 

@@ -328,6 +328,7 @@ run(struct mcp_call *c, struct err *e)
 	if (mcp_pin(c, e) < 0 || mcp_authenticate(c, e) < 0 ||
 	    http_rules(c, e) < 0 || bind_server(c, e) < 0)
 		return -1;
+	c->is_admitted = true;
 	if (c->http->head->method != HTTP_POST)
 		return mcp_bodyless(c, e);
 	if (mcp_decode(c->http->body, &c->msg, e) < 0 ||
@@ -454,8 +455,11 @@ process(struct mcp_call *c)
 
 /* ---- batches: revision 2025-03-26 only ------------------------------------- */
 
-/* Each message of a batch has a request of its own, with a body of its own. */
-static void
+/*
+ * Each message of a batch has a request of its own, with a body of its own.
+ * False: the HTTP request was refused, whatever is in it.
+ */
+static bool
 batch_message(struct mcp *m, const struct mcp_http *outer, struct span message,
     struct http_reply *reply, struct buf *out)
 {
@@ -470,29 +474,54 @@ batch_message(struct mcp *m, const struct mcp_http *outer, struct span message,
 	process(&c);
 	if (reply->body.n == 0 || (c.err.code == ERR_NONE &&
 	    (c.msg.is_notification || c.msg.is_response)))
-		return;
+		return true;
 	buf_add_char(out, out->n == 0 ? '[' : ',');
 	buf_add_span(out, buf_span(&reply->body));
+	return c.is_admitted && c.err.code != ERR_SESSION;
+}
+
+static void
+batch_answer(struct mcp_call *c, struct http_reply *r, struct buf *out)
+{
+	mcp_cors_headers(c, false);
+	r->status = out->n == 0 ? 202 : 200;
+	if (out->n == 0)
+		return;
+	buf_add_char(out, ']');
+	r->content_type = "application/json";
+	buf_add_span(&r->body, buf_span(out));
+}
+
+/* As without a batch: clients look at the status. */
+static void
+batch_refused(struct http_reply *r, const struct http_reply *inner)
+{
+	r->status = inner->status;
+	r->content_type = inner->content_type;
+	buf_add_span(&r->headers, buf_span(&inner->headers));
+	buf_add_span(&r->body, buf_span(&inner->body));
 }
 
 static int
-serve_batch(struct mcp *m, const struct mcp_http *http, struct json_value array)
+serve_batch(struct mcp_call *c, struct json_value array)
 {
-	struct http_reply inner, *r = http->reply;
+	struct http_reply inner, *r = c->http->reply;
+	struct mcp *m = c->mcp;
 	struct json_value one;
 	struct buf out;
+	bool good = true, is_first = true;
 	size_t pos = 0;
 
 	http_reply_init(&inner, (size_t)m->conf.result_max);
 	buf_init(&out, (size_t)m->conf.result_max);
-	while (json_next_element(array.raw, &pos, &one))
-		batch_message(m, http, one.raw, &inner, &out);
-	r->status = out.n == 0 ? 202 : 200;
-	if (out.n > 0) {
-		buf_add_char(&out, ']');
-		r->content_type = "application/json";
-		buf_add_span(&r->body, buf_span(&out));
-	}
+	for (; good && json_next_element(array.raw, &pos, &one);
+	    is_first = false)
+		good = batch_message(m, c->http, one.raw, &inner, &out) ||
+		    !is_first;
+	if (good)
+		batch_answer(c, r, &out);
+	else
+		batch_refused(r, &inner);
 	buf_free(&out);
 	http_reply_free(&inner);
 	return http_reply_send(r);
@@ -532,7 +561,7 @@ mcp_serve(struct mcp *m, const struct mcp_http *http)
 	if (http->head->method == HTTP_OPTIONS)
 		return preflight(&c);
 	if (is_batch(http, &array))
-		return serve_batch(m, http, array);
+		return serve_batch(&c, array);
 	process(&c);
 	return c.released ? 0 : answer(&c);
 }

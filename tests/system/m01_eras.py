@@ -192,6 +192,33 @@ def test_batches(_env, it):
         check(c.request("ping").is_ok, "afterwards")
 
 
+def test_batch_that_is_refused(_env, it):
+    """What is wrong with the request is its status, as without a batch."""
+    c = it.open("2025-03-26")
+    batch = json.dumps([c.message("ping", None, 1), c.message("ping", None, 2)])
+
+    def send(path=None, **over):
+        h = {**c.headers(), **over}
+        return c.send(batch.encode(), {k: v for k, v in h.items() if v},
+                      path=path)
+    r = send(Authorization="Bearer nobody")
+    same((r.status, r.headers.get("www-authenticate")), (401, "Bearer"), r)
+    same(r.error["code"], c.request(
+        "ping", Authorization="Bearer nobody").error["code"], "nobody")
+    for want, more in ((404, {"Mcp-Session-Id": "x" * 88}),
+                       (404, {"path": "/servers/nosuch/mcp"}),
+                       (403, {"Origin": "http://evil.example.com"}),
+                       (406, {"Accept": "text/html"}),
+                       (415, {"Content-Type": "text/plain"})):
+        r = send(**more)
+        same(r.status, want, f"{more}: {r}")
+        check("error" in r.message, r)
+    r = send(Origin=f"http://127.0.0.1:{c.port}")
+    same((r.status, r.headers.get("access-control-allow-origin")),
+         (200, f"http://127.0.0.1:{c.port}"), r)
+    same([m["id"] for m in r.message], [1, 2], r)
+
+
 def test_notification_is_202(_env, it):
     for version in LEGACY:
         r = it.open(version).notify("notifications/roots/list_changed")
