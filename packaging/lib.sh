@@ -183,14 +183,17 @@ pg_start()
 	[ ${#dir} -le 80 ] || die "$dir: too long for a unix socket's path"
 	pg_ctl=$(pg_program pg_ctl) || exit 1
 	if [ ! -s "$dir/data/PG_VERSION" ]; then
-		rm -rf "$dir/data"
-		as_user "$user" "$(pg_program initdb)" -D "$dir/data" \
+		# One that is there is complete, whenever we are killed.
+		rm -rf "$dir/data" "$dir/data.new"
+		as_user "$user" "$(pg_program initdb)" -D "$dir/data.new" \
 		    -U omni2 -A peer -E UTF8 --locale=C.UTF-8 --no-sync \
 		    >"$dir/initdb.log" 2>&1 || {
 			cat "$dir/initdb.log" >&2
 			die "initdb failed"
 		}
-		pg_configure "$dir" "$user" || die "cannot write $dir/data"
+		pg_configure "$dir" "$user" &&
+			mv "$dir/data.new" "$dir/data" ||
+			die "cannot write $dir/data"
 	fi
 	pg_is_running "$dir" && return
 	# A postmaster.pid of a machine that crashed would stop pg_ctl.
@@ -202,11 +205,12 @@ pg_start()
 	}
 }
 
+# pg_configure DIR USER: the new cluster in DIR/data.new.
 pg_configure()
 {
 	local dir=$1 user=$2
 
-	cat >>"$dir/data/postgresql.conf" <<-END
+	cat >>"$dir/data.new/postgresql.conf" <<-END
 	listen_addresses = ''
 	unix_socket_directories = '$dir'
 	unix_socket_permissions = 0700
@@ -214,8 +218,8 @@ pg_configure()
 	log_timezone = 'UTC'
 	timezone = 'UTC'
 	END
-	echo "local all all peer map=omni2" >"$dir/data/pg_hba.conf"
-	printf 'omni2 %s omni2\n' "$user" root >"$dir/data/pg_ident.conf"
+	echo "local all all peer map=omni2" >"$dir/data.new/pg_hba.conf"
+	printf 'omni2 %s omni2\n' "$user" root >"$dir/data.new/pg_ident.conf"
 }
 
 # pg_is_running DIR: is the process in its pid file alive and a postmaster?
