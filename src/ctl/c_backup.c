@@ -262,20 +262,26 @@ ctl_backup(struct ctl *c)
 {
 	struct backup b = { .c = c, .manifest = { .format = BUNDLE_FORMAT,
 	    .version = PACKAGE_VERSION } };
+	char directory[PATH_MAX];
 	struct stat st;
 	const char *file;
 
 	args_done(c, 1, 1);
 	file = c->argv[0];
+	if (file[0] == '\0')
+		ctl_usage(c);
 	if (stat(file, &st) == 0 && !S_ISREG(st.st_mode))
 		ctl_fail(EXIT_USAGE, "%s is there and is no file", file);
+	/* tar goes into one directory from another */
+	if (realpath(directory_of(file), directory) == NULL)
+		ctl_fail_file(directory_of(file));
 	ctl_conf(c);
 	umask(077);
 	run_catch_signals();
 	clock_format_iso(b.manifest.created, sizeof(b.manifest.created),
 	    clock_wall_us());
 	b.state_dir = c->conf.state_dir;
-	b.stage = bundle_temp_dir(directory_of(file), ".omni2-backup");
+	b.stage = bundle_temp_dir(directory, ".omni2-backup");
 	screen_progress("reading the configuration and the journal");
 	add_configuration(&b);
 	begin_state(&b);

@@ -633,6 +633,13 @@ def test_backup(env, it):
     check(g.ctl_run("backup", "/nowhere/x").returncode in (1, 4), "no place")
     check(g.ctl_run("backup", g.dir).returncode == 2, "a directory")
     check(g.ctl_run("backup").returncode == 2, "no name")
+    check(g.ctl_run("backup", "").returncode == 2, "an empty name")
+    done = subprocess.run(
+        [env.omni2ctl, "-c", g.conf, "backup", "b.tar.gz"], check=False,
+        capture_output=True, text=True, cwd=os.path.dirname(it.file),
+        env=env.clean_environment(), **env.as_user())
+    same(done.returncode, 0, f"a relative name: {done.stderr}")
+    check("database.dump" in files_of(it.file), "a relative name")
 
 
 def code(g, want, text, *args):
