@@ -32,6 +32,7 @@ struct setup {
 	const char	*secret_file;	/* for a url with a password; or NULL */
 	struct conf_report report;	/* of the file as it was */
 
+	bool		 has_tables;	/* those of this version */
 	struct table	*steps;
 	char		 doing[256];	/* the step that setup_begin() began */
 	unsigned	 n_done;	/* done, or would be */

@@ -225,7 +225,8 @@ setup_migrate(struct setup *s)
 		ctl_fail(EXIT_CONFLICT, "the tables are of a newer omni2 "
 		    "(version %d, this one knows %d); " STORE_NEWER_HINT,
 		    st.current, st.available);
-	if (st.pending == 0)
+	s->has_tables = st.pending == 0;
+	if (s->has_tables)
 		setup_ok(s, "the tables are up to date (version %d)",
 		    st.current);
 	else if (setup_begin(s, st.current <= 0 ? "make the tables" :
@@ -323,7 +324,7 @@ setup_admin(struct setup *s)
 	unsigned before = s->n_done;
 	struct err e;
 
-	if (s->dry && s->n_done > 0) {
+	if (s->dry && !(s->loaded && s->has_tables)) {
 		foresee_admin(s);
 		return;
 	}
