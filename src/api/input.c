@@ -114,7 +114,7 @@ check_number(struct api_value *v, struct span text, struct err *e)
 
 	if (num_i64(text, p->min, p->max, &v->number) < 0)
 		return err_set(e, ERR_INVALID, "%s: \"%.*s\" is not a whole "
-		    "number (%lld..%lld)", p->name,
+		    "number from %lld to %lld", p->name,
 		    (int)(text.n > 40 ? 40 : text.n), text.p,
 		    (long long)p->min, (long long)p->max);
 	return 0;

@@ -113,8 +113,8 @@ args_int(struct ctl *c, const char *name, int64_t min, int64_t max, int64_t def)
 	int64_t n = def;
 
 	if (v != NULL && num_i64(span_str(v), min, max, &n) < 0)
-		ctl_fail(EXIT_USAGE, "%s: \"%s\" is not a number (%lld..%lld)",
-		    name, v, (long long)min, (long long)max);
+		ctl_fail(EXIT_USAGE, "%s: \"%s\" is not a whole number "
+		    "from %lld to %lld", name, v, (long long)min, (long long)max);
 	return n;
 }
 
@@ -129,6 +129,8 @@ args_duration_ms(struct ctl *c, const char *name, int64_t def)
 	if (num_duration_ms(span_str(v), 1000, &ms) < 0)
 		ctl_fail(EXIT_USAGE, "%s: \"%s\" is not a duration such as 30m, "
 		    "12h or 7d", name, v);
+	if (ms == 0)	/* to those who are asked it is "not given" */
+		ctl_fail(EXIT_USAGE, "%s: must be more than 0", name);
 	return (int64_t)ms;
 }
 

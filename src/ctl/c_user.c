@@ -200,6 +200,8 @@ ctl_user_set(struct ctl *c)
 		ctl_usage(c);
 	begin(&body, &j);
 	put_options(c, &j, false);
+	if (body.n == 1)
+		ctl_fail(EXIT_USAGE, "nothing to change is given");
 	answer = change(c, &body, &j);
 	if (!c->json)
 		printf("user %s changed\n", ctl_email(c->argv[0]));
