@@ -220,7 +220,8 @@ set_command(struct api_call *c, struct model_server *s, struct err *e)
 	    api_texts(c, "env", &s->env, e) < 0)
 		return -1;
 	for (i = 0; i < s->env.n; i++)
-		if (strchr(s->env.v[i], '=') == NULL)
+		if (strcspn(s->env.v[i], "=") == 0 ||
+		    strchr(s->env.v[i], '=') == NULL)
 			return err_set(e, ERR_INVALID, "env: \"%s\" is not "
 			    "NAME=VALUE", s->env.v[i]);
 	return 0;
@@ -260,9 +261,15 @@ fill(struct api_call *c, struct model_server *s, struct err *e)
 	if (api_given(c, "command") == api_given(c, "url"))
 		return err_set(e, ERR_INVALID, c->api->is_local ?
 		    "give either --url or --command" : "url: is missing");
+	if (api_given(c, "url") && runs)
+		return err_set(e, ERR_INVALID, "%s: is for stdio servers",
+		    api_given(c, "env") ? "env" : "args");
+	if (api_given(c, "command") && api_given(c, "header"))
+		return err_set(e, ERR_INVALID, "header: is for servers with "
+		    "an address");
 	if (model_check_server_name(api_text(c, "name"), why,
 	    sizeof(why)) < 0)
-		return err_set(e, ERR_INVALID, "%s", why);
+		return err_set(e, ERR_INVALID, "name: %s", why);
 	model_set(&s->name, api_text(c, "name"));
 	model_set(&s->display_name, s->name);
 	s->timeout_ms = api_int(c, "timeout_seconds", 0) * 1000;
