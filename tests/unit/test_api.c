@@ -214,7 +214,7 @@ test_input_refuses(void **state)
 		{ "user.add", "", "", "{\"requests_per_hour\":1e3}",
 		    "whole number", ERR_INVALID },
 		{ "user.add", "", "", "{\"requests_per_hour\":131073}",
-		    "(-1..131072)", ERR_INVALID },
+		    "from -1 to 131072", ERR_INVALID },
 		{ "user.add", "", "", "{\"allowed_mcps\":[]}",
 		    "an object or null", ERR_INVALID },
 		{ "user.set", "a", "", "{\"active\":\"no\"}",
