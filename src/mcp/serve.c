@@ -15,7 +15,9 @@
 #include "base/log.h"
 #include "mcp/stream.h"
 
-#define BATCH_MAX 100
+#define BATCH_MAX	100
+#define BATCH_ERROR	8192u	/* an error with the longest id and text */
+#define BATCH_ROOM	(BATCH_MAX * (BATCH_ERROR + 1) + 1)	/* if all are */
 
 struct method {
 	struct span	 name;
@@ -310,7 +312,7 @@ run_method(struct mcp_call *c, struct err *e)
 	buf_add_str(body, "{\"jsonrpc\":\"2.0\",\"id\":");
 	buf_add_span(body, c->msg.id);
 	buf_add_str(body, ",\"result\":");
-	if (m->handler(c, body, e) < 0)
+	if (m->handler(c, body, e) < 0 && !body->overflow)
 		return -1;
 	buf_add_char(body, '}');
 	if (body->overflow)
@@ -467,6 +469,9 @@ batch_message(struct mcp *m, const struct mcp_http *outer, struct span message,
 	struct mcp_call c;
 
 	http_reply_start(reply, -1, 0);
+	/* what the messages before have left; an error always has room */
+	reply->body.max = BATCH_ERROR + (out->n < out->max - BATCH_ROOM ?
+	    out->max - BATCH_ROOM - out->n : 0);
 	http.body = message;
 	http.reply = reply;
 	begin(&c, m, &http);
@@ -512,8 +517,8 @@ serve_batch(struct mcp_call *c, struct json_value array)
 	bool good = true, is_first = true;
 	size_t pos = 0;
 
-	http_reply_init(&inner, (size_t)m->conf.result_max);
-	buf_init(&out, (size_t)m->conf.result_max);
+	http_reply_init(&inner, 0);
+	buf_init(&out, (size_t)m->conf.result_max + BATCH_ROOM);
 	for (; good && json_next_element(array.raw, &pos, &one);
 	    is_first = false)
 		good = batch_message(m, c->http, one.raw, &inner, &out) ||

@@ -1,5 +1,6 @@
 """Servers that fail in every way: an error in time, nothing poisonous passed
 on, the breaker counts it, others are not slowed."""
+import json
 import statistics
 import threading
 import time
@@ -196,3 +197,22 @@ def test_hanging_server_does_not_slow_others(env, it):
     check(busy < max(3 * quiet, 0.02), f"{busy * 1e3:.1f} ms")
     for j in jobs:
         j.join()
+
+
+def test_results_too_large_for_one_batch(_env, it):
+    """Each alone is within limits.result; the answer is JSON all the same."""
+    c = it.g.client("ann@example.com", version="2025-03-26").initialize()
+
+    def send(n):
+        return c.send(json.dumps([c.message("tools/call", {
+            "name": "bad__big", "arguments": {"bytes": 3 << 20}}, i)
+            for i in range(n)]).encode(), c.headers())
+    same([len(m["result"]["content"][0]["text"]) for m in send(2).message],
+         [3 << 20] * 2, "two")
+    r = send(4)
+    same([m["id"] for m in r.message if "result" in m], [0, 1], "what fits")
+    same([(m["id"], m["error"]["code"]) for m in r.message if "error" in m],
+         [(2, -32600), (3, -32600)], "what does not")
+    same(it.g.row_count("method='tools/call' AND result='error' AND "
+                        "object='big' AND rpc_code=-32600"), 2, "records")
+    check(it.c.call("good__echo").is_ok, "service goes on")
