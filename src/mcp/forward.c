@@ -415,8 +415,8 @@ forward_run(struct forward *f, struct buf *out, struct err *e)
 	c->upstream_us = clock_mono_us() - start;
 	report_outcome(f, rc, e, &rules);
 	slot_request_clear(m->shm);
-	if (rc < 0 && f->up.extra_fd >= 0)
-		mailbox_refuse_all(f->up.extra_fd);
+	if (f->held || (rc < 0 && f->up.extra_fd >= 0))
+		mailbox_refuse_all(m->mailbox);
 	slot_state(m->shm, SLOT_WRITING);
 	if (f->held) {
 		held_finish(f, rc, e);

@@ -213,6 +213,17 @@ client_left(const struct forward *f)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
+/* Else nobody takes what is sent to that worker, which may live long. */
+static bool
+is_under_way(const struct forward *f, const struct state *st)
+{
+	const struct shm *shm = f->c->mcp->shm;
+	struct shm_request r;
+
+	return st->slot < shm->sizes.slots &&
+	    slot_request_get(shm, st->slot, &r) && r.call == st->call;
+}
+
 int
 held_resume(struct forward *f, const struct state *st, struct span responses,
     struct buf *out, struct err *e)
@@ -220,9 +231,10 @@ held_resume(struct forward *f, const struct state *st, struct span responses,
 	int64_t deadline = clock_mono_ms() + f->target.timeout_ms + 2000;
 	struct buf body;
 	struct mail m;
-	int fd, rc = 1;
+	int fd = -1, rc = 1;
 
-	fd = mailbox_connect(f->c->mcp->conf.run_dir, st->slot, e);
+	if (is_under_way(f, st))
+		fd = mailbox_connect(f->c->mcp->conf.run_dir, st->slot, e);
 	if (fd < 0)
 		return err_set(e, ERR_PARAMS,
 		    "params.requestState: this call is over");

@@ -2,6 +2,7 @@
 session reaches that client, and no other."""
 import json
 import queue
+import time
 
 from fake import Fake, http, ok, response, sse
 from harness import MODERN, check, same, wait_for
@@ -228,6 +229,21 @@ def test_modern_client(_env, it):
         "inputResponses": {key: {"roots": [
             {"uri": "file:///m", "name": "m"}]}}})
     check("file:///m" in text_of(done.message), done)
+
+
+def test_a_retry_of_a_call_that_is_over(_env, it):
+    """It is told at once, and waits for nobody."""
+    c = it.g.client("ann@example.com", version=MODERN, capabilities=ROOTS)
+    r = c.call("asker__ask").result
+    again = {"name": "asker__ask", "arguments": {},
+             "requestState": r["requestState"],
+             "inputResponses": {key: {"roots": []}
+                                for key in r["inputRequests"]}}
+    check(c.request("tools/call", again).is_ok, "the retry")
+    start = time.monotonic()
+    r = c.request("tools/call", again)
+    same(r.error["code"], -32602, r)
+    check(time.monotonic() - start < 5, "it waited")
 
 
 def test_roots_of_server_everything(_env, it):
