@@ -35,6 +35,7 @@ struct head {				/* of a subscription */
 	_Atomic uint64_t hash;
 	_Atomic int64_t	 expires;
 	_Atomic uint64_t kind_own;	/* kind << 32 | own */
+	_Atomic int64_t	 user_id;
 };
 
 struct zone {
@@ -253,6 +254,8 @@ head_read(const struct zone *z, unsigned i, struct shm_sub *s, uint64_t *word)
 		    memory_order_acquire);
 		kind_own = atomic_load_explicit(&h->kind_own,
 		    memory_order_acquire);
+		s->user_id = atomic_load_explicit(&h->user_id,
+		    memory_order_acquire);
 		if (atomic_load_explicit(&h->word, memory_order_relaxed) !=
 		    *word)
 			continue;
@@ -318,6 +321,7 @@ sub_write(struct shm *shm, unsigned i, const struct shm_sub *s)
 	atomic_store_explicit(&h->expires, s->expires, memory_order_release);
 	atomic_store_explicit(&h->kind_own, (uint64_t)s->kind << 32 | s->own,
 	    memory_order_release);
+	atomic_store_explicit(&h->user_id, s->user_id, memory_order_release);
 	shm_words_store(zone(shm)->text[i], s->text, SHM_SUB_TEXT);
 	sub_release(shm, i);
 }
@@ -535,6 +539,22 @@ shm_subs_count(const struct shm *shm)
 		return 0;
 	for (unsigned i = 0; i < SHM_SUBS; i++)
 		n += head_read(zone(shm), i, &s, &word);
+	return n;
+}
+
+unsigned
+shm_subs_of_user(const struct shm *shm, int64_t user_id, int64_t now)
+{
+	struct shm_sub s;
+	unsigned n = 0;
+	uint64_t word;
+
+	if (never_used(shm))
+		return 0;
+	for (unsigned i = 0; i < SHM_SUBS; i++)
+		n += head_read(zone(shm), i, &s, &word) &&
+		    (s.kind == SUB_SESSION || s.kind == SUB_STREAM) &&
+		    s.user_id == user_id && s.expires >= now;
 	return n;
 }
 

@@ -45,6 +45,7 @@ struct shm_sub {
 	int64_t		expires;	/* wall seconds; then it is no more */
 	uint32_t	kind;		/* enum shm_sub_kind */
 	uint32_t	own;		/* the server's URI begins here in text */
+	int64_t		user_id;	/* who watches a resource; else 0 */
 	char		text[SHM_SUB_TEXT];	/* the URI as the client gave it */
 };
 
@@ -75,6 +76,9 @@ bool	shm_subs_wanted(const struct shm *, int64_t server_id,
 /* Changes with every addition and removal. */
 uint64_t shm_subs_changes(const struct shm *);
 unsigned shm_subs_count(const struct shm *);
+/* Resources that a user watches, in all sessions and streams. */
+unsigned shm_subs_of_user(const struct shm *, int64_t user_id,
+	    int64_t now_wall_s);
 /* Master, after slot died: empties what it was writing. */
 unsigned shm_subs_sweep(struct shm *, uint32_t slot);
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define SHM_MAGIC	0x326d68736d6f0a0aULL
-#define SHM_LAYOUT	5u
+#define SHM_LAYOUT	6u
 #define SHM_SLOT_SIZE	4096u
 #define SHM_SERVERS_MAX	1024u
 #define SHM_BUCKETS	14

@@ -15,6 +15,7 @@
 #include "shm/client.h"
 
 #define DELETE_MAX	64	/* watched resources that are let go upstream */
+#define WATCHED_A_USER	1024u	/* an eighth of the table */
 
 int
 mcp_m_set_level(struct mcp_call *c, struct buf *out, struct err *e)
@@ -172,17 +173,21 @@ int
 mcp_watch_add(struct mcp_call *c, const struct mcp_watched *w, uint64_t owner,
     uint32_t kind, int64_t expires, struct err *e)
 {
+	int64_t now = c->wall_us / 1000000;
 	struct shm_sub s;
 
 	memset(&s, 0, sizeof(s));
 	s.owner = owner;
+	s.user_id = c->who.user_id;
 	s.server_id = w->target.server_id;
 	s.hash = shm_sub_hash(w->own);
 	s.expires = expires;
 	s.kind = kind;
 	s.own = (uint32_t)(w->own.p - w->text.p);
 	span_copy(s.text, sizeof(s.text), w->text);
-	if (shm_subs_add(c->mcp->shm, &s, c->wall_us / 1000000) < 0)
+	/* the table is everybody's, and sessions are for the asking */
+	if (shm_subs_of_user(c->mcp->shm, s.user_id, now) >= WATCHED_A_USER ||
+	    shm_subs_add(c->mcp->shm, &s, now) < 0)
 		return err_set(e, ERR_UNAVAILABLE, "no more resources can be "
 		    "watched at this time");
 	return 0;

@@ -415,6 +415,23 @@ def test_what_was_watched_before_the_stream_takes_the_right_too(_env, it):
     wait_for(lambda: "web__ok" in bob.names(), 10, "the policy")
 
 
+def test_nobody_watches_for_all(_env, it):
+    """The table has 8192 places; one user gets 1024, in all sessions."""
+    g, got = it.g, []
+    g.user("max@example.com", "power_user", "--allow-all", "--limit", "0")
+    for n in range(8):
+        c = it.open("max")
+        got += ["error" in c.request("resources/subscribe", {
+            "uri": f"plain+x://{n}/{i}"}).message for i in range(150)]
+    same(got.count(False), 1024, "watched")
+    bob = it.open("bob")
+    with get(bob) as s:
+        same(s.status, 200, "another's stream")
+        same(bob.request("resources/subscribe", {"uri": "web+doc://a"}).result,
+             {}, "another's resource")
+    g.ctl("user", "disable", "max@example.com")
+
+
 def test_the_listener_comes_back(_env, it):
     """A new stream to the server, and it learns again what is watched."""
     c = it.open()
