@@ -34,8 +34,7 @@ show(struct ctl *c, const char *path, bool more)
 		table_free(&t);
 	} else if (!more || any)
 		call_print(c, array, columns);
-	fflush(stdout);
-	screen_yaml_flush();
+	screen_flush();
 	return call_text(answer, "next");
 }
 

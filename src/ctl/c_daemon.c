@@ -62,8 +62,7 @@ ctl_top(struct ctl *c)
 		if (!once)
 			fputs("\033[H\033[J", stdout);
 		print_processes(c);
-		fflush(stdout);
-		screen_yaml_flush();
+		screen_flush();
 		if (once)
 			return EXIT_OK;
 		clock_nap_ms(1000);

@@ -399,6 +399,7 @@ main(int argc, char **argv)
 {
 	const char *format;
 
+	atexit(screen_flush);		/* the first is the last to run */
 	log_init("omni2ctl");
 	log_set_level(LOG_LEVEL_WARN);
 	ctl.conf_path = OMNI2_SYSCONFDIR "/omni2.yaml";

@@ -197,20 +197,30 @@ screen_watch(struct ctl *c)
 	}
 }
 
-/* ---- YAML ---------------------------------------------------------------- */
+/* ---- output, YAML -------------------------------------------------------- */
 
 static int real_stdout = -1;
 static unsigned yaml_documents;
 
-void
-screen_yaml_flush(void)
+static void __attribute__((noreturn))
+lost_output(int error)
+{
+	bool is_full = error == ENOSPC || error == EDQUOT;
+
+	fprintf(stderr, "omni2ctl: standard output: %s%s\n", error == 0 ?
+	    "not all of it could be written" : strerror(error),
+	    is_full ? "; make room there" : "");
+	_exit(is_full ? EXIT_FULL : EXIT_FAILED);
+}
+
+static void
+yaml_flush(void)
 {
 	struct buf in, out;
 	off_t size;
 
 	if (real_stdout < 0)
 		return;
-	fflush(stdout);
 	size = lseek(STDOUT_FILENO, 0, SEEK_CUR);
 	if (size <= 0)
 		return;
@@ -222,12 +232,22 @@ screen_yaml_flush(void)
 		if (json_to_yaml(buf_span(&in), &out, &yaml_documents) < 0)
 			buf_add_span(&out, buf_span(&in));
 	}
-	(void)fdio_write_all(real_stdout, out.p, out.n);
+	if (fdio_write_all(real_stdout, out.p, out.n) < 0)
+		lost_output(errno);
 	buf_free(&in);
 	buf_free(&out);
 	if (ftruncate(STDOUT_FILENO, 0) < 0 ||
 	    lseek(STDOUT_FILENO, 0, SEEK_SET) < 0)
 		_exit(EXIT_FAILED);
+}
+
+void
+screen_flush(void)
+{
+	errno = 0;
+	if (fflush(stdout) != 0 || ferror(stdout))
+		lost_output(errno);
+	yaml_flush();
 }
 
 /*
@@ -244,5 +264,4 @@ screen_yaml_begin(void)
 	if (fd < 0 || real_stdout < 0 || dup2(fd, STDOUT_FILENO) < 0)
 		ctl_fail(EXIT_FAILED, "-o yaml: %s", strerror(errno));
 	close(fd);
-	atexit(screen_yaml_flush);
 }

@@ -25,11 +25,12 @@ void	screen_progress(const char *fmt, ...)
  */
 void	screen_watch(struct ctl *);
 
-/*
- * From here on what is printed is JSON and comes out as YAML. flush() is for
- * commands that go on printing; it happens by itself at the end.
- */
+/* From here on what is printed is JSON and comes out as YAML. */
 void	screen_yaml_begin(void);
-void	screen_yaml_flush(void);
+/*
+ * What was printed goes out; if it cannot, the program fails. For commands that
+ * go on printing; it happens by itself at the end.
+ */
+void	screen_flush(void);
 
 #endif

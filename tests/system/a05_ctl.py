@@ -292,6 +292,21 @@ def test_unreadable_directory(env, _it):
     code(g, 0, "check")
 
 
+def test_full_disk_of_the_output(env, it):
+    """A key that nobody got to see must not look like success."""
+    key = "key", "create", "there@example.org"
+    for args in (("user", "list"), ("-o", "json", "user", "list"),
+                 ("-o", "yaml", "user", "list"), key, ("top", "--once"),
+                 ("check",), ("--version",)):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run(
+                [env.omni2ctl, "-c", it.g.conf, *args], stdout=full,
+                stderr=subprocess.PIPE, text=True, check=False, cwd="/",
+                timeout=30, env=env.clean_environment(), **env.as_user())
+        same(done.returncode, 9, f"{args}: {done}")
+        check("standard output: No space" in done.stderr, done.stderr)
+
+
 def test_full_disk(env, it):
     if not env.is_root or subprocess.run(
             ["unshare", "-m", "true"], check=False,
