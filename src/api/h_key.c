@@ -61,12 +61,19 @@ put_key(struct json_out *j, const struct db_result *r, int row)
 int
 api_list_keys(struct api_call *c, struct json_out *j, struct err *e)
 {
+	const char *email = api_text(c, "user");
 	struct db_result *r;
 	int i;
 
-	if (api_db(c, e) < 0 || (r = store_key_list(c->api->db, API_ORG,
-	    api_text(c, "user"), e)) == NULL)
+	if (api_db(c, e) < 0 ||
+	    (r = store_key_list(c->api->db, API_ORG, email, e)) == NULL)
 		return -1;
+	/* nobody is not somebody without keys */
+	if (email != NULL && db_rows(r) == 0 && (api_model(c, false, e) < 0 ||
+	    api_find_user(c, email, e) == NULL)) {
+		db_result_free(&r);
+		return -1;
+	}
 	json_object_begin(j, NULL);
 	json_array_begin(j, "items");
 	for (i = 0; i < db_rows(r); i++)

@@ -107,6 +107,7 @@ def test_code_3_not_found(_env, it):
                   "--allow", "nosuch"),
                  ("key", "create", "nobody@example.org"),
                  ("key", "revoke", "999999"), ("token", "nobody@example.org"),
+                 ("key", "list", "nobody@example.org"),
                  ("server", "show", "nosuch"), ("server", "test", "nosuch"),
                  ("server", "remove", "nosuch"),
                  ("tool", "list", "--server", "nosuch"),
