@@ -66,10 +66,11 @@ answer(struct world *w, int fd, struct stdio_frame f)
 {
 	static const char text[] = "no such command";
 	struct stdio_frame m = f;
+	enum trick trick = w->trick;
 
 	f.type = STDIO_RESPONSE;
 	m.type = STDIO_MESSAGE;
-	switch (w->trick) {
+	switch (trick) {
 	case FINE:
 		send_frame(fd, m, PROGRESS7, strlen(PROGRESS7));
 		send_frame(fd, f, OK7, strlen(OK7));
@@ -92,7 +93,7 @@ answer(struct world *w, int fd, struct stdio_frame f)
 	case PERHAPS_RUN:
 		f.type = STDIO_ERROR;
 		f.flags = ERR_UNAVAILABLE;
-		if (w->trick == NOT_RUN)
+		if (trick == NOT_RUN)
 			f.flags |= STDIO_FLAG_NOT_EXECUTED;
 		send_frame(fd, f, text, sizeof(text) - 1);
 		return true;
